@@ -3,6 +3,7 @@
 
 pub mod group;
 pub mod ids;
+pub mod log;
 pub mod range;
 pub mod registry;
 pub mod secret;
