@@ -4,5 +4,7 @@
 //! says of itself. Nothing here depends on what a leaf contains.
 
 pub mod merkle;
+pub mod tile;
 
 pub use merkle::{Frontier, MerkleError, TreeHash};
+pub use tile::{Tile, TileError, TilePath};
