@@ -4,7 +4,9 @@
 //! says of itself. Nothing here depends on what a leaf contains.
 
 pub mod merkle;
+pub mod note;
 pub mod tile;
 
 pub use merkle::{Frontier, MerkleError, TreeHash};
+pub use note::{Checkpoint, KeyType, NoteError, NoteSignature, SignedNote, VerifiedCheckpoint, VerifierKey};
 pub use tile::{Tile, TileError, TilePath};
