@@ -14,8 +14,11 @@ use std::sync::LazyLock;
 
 use curve25519_dalek_bulletproofs::scalar::Scalar as OldScalar;
 use merlin::Transcript as Merlin;
-use sha3::{Shake256, digest::{ExtendableOutput, Update, XofReader}};
 use serde::{Deserialize, Serialize};
+use sha3::{
+    Shake256,
+    digest::{ExtendableOutput, Update, XofReader},
+};
 use zeroize::Zeroize;
 
 use crate::{
@@ -79,8 +82,11 @@ static GENERATORS: LazyLock<Generators> = LazyLock::new(|| {
     let chain = |vector: u8| {
         (0..MAX_VALUES as u32)
             .flat_map(|party| {
-                let mut reader =
-                    Shake256::default().chain(b"GeneratorsChain").chain([vector]).chain(party.to_le_bytes()).finalize_xof();
+                let mut reader = Shake256::default()
+                    .chain(b"GeneratorsChain")
+                    .chain([vector])
+                    .chain(party.to_le_bytes())
+                    .finalize_xof();
                 std::iter::repeat_with(move || {
                     let mut uniform = [0; 64];
                     reader.read(&mut uniform);
@@ -140,22 +146,7 @@ fn merlin(seed: &[u8; 64]) -> Merlin {
     transcript
 }
 
-/// Value commitments `V_j` of a proof, computed in constant time.
-pub(crate) fn commit(values: &[u64], blindings: &[SecretScalar]) -> Vec<Point> {
-    values
-        .iter()
-        .zip(blindings)
-        .map(|(value, blinding)| {
-            let element = crate::group::combine(
-                &[Scalar::from(*value), *blinding.expose()],
-                &[*Point::generator().element(), *GENERATORS.blind.element()],
-            );
-            Point::encode(element).expect("a random blinding makes the identity with probability 2^-252")
-        })
-        .collect()
-}
-
-/// Proves that `values` fit `width` bits. `seed` is the state of the surrounding transcript; `nonces` are hedged randomness.
+/// Proves that `values` fit `width` bits; returns the proof and the commitments `V_j`. `seed` is the state of the surrounding transcript; `nonces` are hedged randomness.
 ///
 /// # Errors
 /// [`RangeError`] for sizes or values that cannot be proven.
@@ -165,7 +156,7 @@ pub(crate) fn prove(
     blindings: &[SecretScalar],
     seed: &[u8; 64],
     nonces: ByteStream,
-) -> Result<RangeProof, RangeError> {
+) -> Result<(RangeProof, Vec<Point>), RangeError> {
     check_size(width, values.len())?;
     if values.iter().any(|value| value >> width != 0) {
         return Err(RangeError::OutOfRange);
@@ -187,8 +178,13 @@ pub(crate) fn prove(
     );
     padded_values.zeroize();
     padded_blindings.iter_mut().for_each(Zeroize::zeroize);
-    let (proof, _) = result.map_err(|_| RangeError::Size)?;
-    Ok(RangeProof(proof.to_bytes()))
+    let (proof, commitments) = result.map_err(|_| RangeError::Size)?;
+    let commitments = commitments
+        .iter()
+        .take(values.len())
+        .map(|commitment| Point::decode(commitment.to_bytes()).map_err(|_| RangeError::Malformed))
+        .collect::<Result<_, _>>()?;
+    Ok((RangeProof(proof.to_bytes()), commitments))
 }
 
 /// Scalars of the range proofs' own generators, merged over a batch.
@@ -423,10 +419,9 @@ mod tests {
 
     fn case(width: usize, values: &[u64], rng: &mut ChaCha20Rng) -> Case {
         let blindings: Vec<_> = values.iter().map(|_| SecretScalar::random(rng)).collect();
-        let points = commit(values, &blindings);
         let seed = [width as u8; 64];
         let nonces = crate::secret::hedged(&[], &seed, rng);
-        let proof = prove(width, values, &blindings, &seed, nonces).unwrap();
+        let (proof, points) = prove(width, values, &blindings, &seed, nonces).unwrap();
         Case { width, points, proof, seed }
     }
 
@@ -445,7 +440,10 @@ mod tests {
                 let values: Vec<u64> = (0..count).map(|i| if i % 2 == 0 { (1 << width) - 1 } else { i }).collect();
                 let mut case = case(width, &values, &mut rng);
                 assert_eq!(case.proof.0.len(), RangeProof::encoded_length(width, values.len()));
-                assert!(ours(&case, &mut rng) && verify_by_crate(width, &case.points, &case.proof, &case.seed, &mut rng).is_ok());
+                assert!(
+                    ours(&case, &mut rng)
+                        && verify_by_crate(width, &case.points, &case.proof, &case.seed, &mut rng).is_ok()
+                );
                 if width == 16 && count <= 3 {
                     for at in (0..case.proof.0.len()).step_by(16) {
                         case.proof.0[at] ^= 1;

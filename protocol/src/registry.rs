@@ -17,6 +17,8 @@ macro_rules! contexts {
 contexts! {
     /// Generators `H_0..H_n` of a schema (spec 3.4).
     GENERATOR = "annona v1 generator";
+    /// Digest of a schema: part of every generator label (spec 3.4).
+    SCHEMA = "annona v1 schema";
     /// The deterministic `e` of a credential (spec 4.2).
     CREDENTIAL_E = "annona v1 credential e";
     /// Secret keys of vouchers (spec 5.1).
@@ -39,8 +41,8 @@ contexts! {
     HOLDER_WEIGHT = "annona v1 holder weight";
     /// Digest of an opening pack (spec 8).
     PACK = "annona v1 opening pack";
-    /// Order of leaves in a batch (spec 8).
-    LEAF_ORDER = "annona v1 leaf order";
+    /// Masks what a stored answer would otherwise say about a household (spec 4.2).
+    ANSWER_MASK = "annona v1 answer mask";
     /// Transcript of an enrolment request (spec 4.2).
     TRANSCRIPT_ENROL = "annona v1 transcript enrol";
     /// Transcript of the issuer's proof for an enrolment (spec 4.2).
@@ -154,6 +156,8 @@ kinds! {
     BEARER = 0x28;
     /// A published unspent voucher.
     SURRENDER = 0x29;
+    /// A site's round statement.
+    STATEMENT = 0x2a;
     /// A leaf of the issuer's log.
     ISSUER_LEAF = 0x30;
     /// A leaf of a site's log.
@@ -164,8 +168,46 @@ kinds! {
     STORED_VOUCHER = 0x41;
     /// A wallet's pending enrolment, at rest.
     PENDING_ENROL = 0x42;
-    /// A wallet's pending roll-over, draw or amend, at rest.
-    PENDING_SHOW = 0x43;
+    /// A wallet's pending roll-over, at rest.
+    PENDING_ROLL_OVER = 0x43;
+    /// A wallet's pending draw, at rest.
+    PENDING_DRAW = 0x44;
+    /// A wallet's pending amend, at rest.
+    PENDING_AMEND = 0x45;
     /// A wallet's pending swap, at rest.
-    PENDING_SWAP = 0x44;
+    PENDING_SWAP = 0x46;
+}
+
+/// Operation codes that statements and holder proofs bind.
+pub mod operation {
+    /// Enrolment.
+    pub const ENROL: u8 = 0x01;
+    /// Roll-over into a round.
+    pub const ROLL_OVER: u8 = 0x02;
+    /// Draw, or refresh when no key is asked for.
+    pub const DRAW: u8 = 0x03;
+    /// Amend with a ticket.
+    pub const AMEND: u8 = 0x04;
+    /// Redemption at a site.
+    pub const REDEEM: u8 = 0x11;
+    /// Void of a redemption.
+    pub const VOID: u8 = 0x12;
+    /// Collecting what an owed slip promises.
+    pub const COLLECT: u8 = 0x13;
+    /// Swap of old vouchers for new at the issuer.
+    pub const SWAP: u8 = 0x14;
+    /// Publication of an unspent voucher.
+    pub const SURRENDER: u8 = 0x15;
+    /// All operations.
+    pub const ALL: &[(&str, u8)] = &[
+        ("ENROL", ENROL),
+        ("ROLL_OVER", ROLL_OVER),
+        ("DRAW", DRAW),
+        ("AMEND", AMEND),
+        ("REDEEM", REDEEM),
+        ("VOID", VOID),
+        ("COLLECT", COLLECT),
+        ("SWAP", SWAP),
+        ("SURRENDER", SURRENDER),
+    ];
 }

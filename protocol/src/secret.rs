@@ -88,6 +88,23 @@ impl SecretBytes {
     pub fn expose(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// A second copy, on purpose.
+    pub(crate) fn duplicate(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl Serialize for SecretBytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretBytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <[u8; 32]>::deserialize(deserializer).map(Self::new)
+    }
 }
 
 impl fmt::Debug for SecretBytes {

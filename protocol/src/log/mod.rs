@@ -3,6 +3,7 @@
 //! [`merkle`] hashes and proves, [`tile`] lays a log out as static files and reads it back, [`note`] signs what a log
 //! says of itself. Nothing here depends on what a leaf contains.
 
+pub mod leaf;
 pub mod merkle;
 pub mod note;
 pub mod tile;

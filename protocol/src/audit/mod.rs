@@ -1,0 +1,1 @@
+//! Every check of an auditor, as pure functions (spec 9).

@@ -1,0 +1,139 @@
+//! Tickets: single-use codes on paper, and the approved lots that they belong to (spec 4.1).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::{
+    group::PublicScalar,
+    ids::{LotId, ProgrammeId, TicketHash},
+    log::merkle::{self, MerkleError, TreeHash},
+    programme::TicketKind,
+    registry,
+    secret::SecretBytes,
+    transcript::{self, ByteStream},
+};
+
+/// The 80 bits of a ticket, as typed or scanned.
+#[derive(Serialize, Deserialize)]
+pub struct TicketCode([u8; 10]);
+
+impl TicketCode {
+    /// Takes over a code.
+    pub fn new(code: [u8; 10]) -> Self {
+        Self(code)
+    }
+
+    /// A fresh code.
+    pub fn random<R: rand_core::CryptoRng + ?Sized>(rng: &mut R) -> Self {
+        let mut code = [0; 10];
+        rng.fill_bytes(&mut code);
+        Self(code)
+    }
+
+    /// Borrows the code: the name marks every use of a secret.
+    pub fn expose(&self) -> &[u8; 10] {
+        &self.0
+    }
+
+    /// The ticket's hash: kinds and programmes are separated.
+    pub fn hash(&self, programme: &ProgrammeId, kind: TicketKind) -> TicketHash {
+        let kind = match kind {
+            TicketKind::Enrol => 1,
+            TicketKind::Amend => 2,
+            TicketKind::Split => 3,
+        };
+        let mut input = Zeroizing::new([0u8; 43]);
+        input[..32].copy_from_slice(&programme.0);
+        input[32] = kind;
+        input[33..].copy_from_slice(&self.0);
+        TicketHash(transcript::hash(registry::TICKET, &input[..]))
+    }
+}
+
+impl Drop for TicketCode {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for TicketCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TicketCode(redacted)")
+    }
+}
+
+/// A ticket's place in its lot: what a used ticket leaves in the log.
+///
+/// The lot's tree has one leaf a ticket, `ticket hash || salt`, in ascending order of leaf hashes. The salt keeps the
+/// siblings in a path from being guessed against: a code has 80 bits only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketUse {
+    /// The lot.
+    pub lot: LotId,
+    /// The ticket's hash.
+    pub hash: TicketHash,
+    /// 32 random bytes a ticket.
+    pub salt: [u8; 32],
+    /// The leaf's position.
+    pub index: u64,
+    /// The inclusion path.
+    pub path: Vec<TreeHash>,
+}
+
+impl TicketUse {
+    /// The leaf of a ticket in its lot's tree.
+    pub fn leaf(hash: &TicketHash, salt: &[u8; 32]) -> TreeHash {
+        merkle::leaf_hash(&[hash.0, *salt].concat())
+    }
+
+    /// Checks the ticket against its lot's approved count and root.
+    ///
+    /// # Errors
+    /// [`MerkleError`] if the ticket is not of the lot.
+    pub fn verify(&self, count: u64, root: &TreeHash) -> Result<(), MerkleError> {
+        merkle::verify_inclusion(root, &Self::leaf(&self.hash, &self.salt), self.index, count, &self.path)
+    }
+}
+
+/// What the issuer tells the wallet of a ticket, and must not keep in its stored answer.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Grant {
+    pub(crate) rho: PublicScalar,
+    pub(crate) attributes: Vec<u64>,
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        self.rho.0.zeroize();
+        self.attributes.zeroize();
+    }
+}
+
+/// The mask that a wallet sends with a ticket: the issuer stores its answer masked, and erases the mask with the request.
+///
+/// `rho` beside the public `M` would otherwise let whoever takes the issuer's disk guess a household's attributes (spec 4.2).
+pub(crate) fn apply_mask(mask: &SecretBytes, ticket: &TicketHash, bytes: &mut [u8]) {
+    let mut stream = ByteStream::new(registry::ANSWER_MASK, &[mask.expose(), &ticket.0]);
+    let mut key = Zeroizing::new(vec![0u8; bytes.len()]);
+    stream.fill(&mut key);
+    bytes.iter_mut().zip(key.iter()).for_each(|(byte, key)| *byte ^= key);
+}
+
+impl Grant {
+    pub(crate) fn seal(&self, mask: &SecretBytes, ticket: &TicketHash) -> Vec<u8> {
+        let mut bytes = postcard::to_stdvec(self).expect("writing to memory cannot fail");
+        apply_mask(mask, ticket, &mut bytes);
+        bytes
+    }
+
+    pub(crate) fn open(sealed: &[u8], mask: &SecretBytes, ticket: &TicketHash) -> Result<Self, postcard::Error> {
+        let mut bytes = Zeroizing::new(sealed.to_vec());
+        apply_mask(mask, ticket, &mut bytes);
+        match postcard::take_from_bytes::<Self>(&bytes)? {
+            (grant, []) => Ok(grant),
+            _ => Err(postcard::Error::DeserializeBadEncoding),
+        }
+    }
+}
