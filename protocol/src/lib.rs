@@ -32,6 +32,8 @@ pub mod cohort;
 pub mod credential;
 pub mod draw;
 pub mod enrol;
+#[cfg(any(test, feature = "hazmat"))]
+pub mod fixture;
 pub mod group;
 pub mod ids;
 pub mod log;
