@@ -1,8 +1,12 @@
 //! What an agency's headquarters and a distribution site run.
 //!
-//! So far: [`caseload`] reads an agency's registration export, [`ticket_code`] prints and reads the codes on the paper
-//! tickets that households enrol with. No server yet.
+//! So far in memory and in one process, behind the same messages that servers will carry: [`caseload`] reads an agency's
+//! registration export, [`authoring`] makes a programme of it, [`issuer`] and [`site`] answer requests, [`publish`] writes what
+//! anyone may audit. No server and no durable storage yet: nothing here survives its process.
 #![forbid(unsafe_code)]
 
+pub mod authoring;
 pub mod caseload;
-pub mod ticket_code;
+pub mod issuer;
+pub mod publish;
+pub mod site;

@@ -109,3 +109,8 @@ macro_rules! message {
     };
 }
 pub(crate) use message;
+
+/// The digest of a whole encoded request: what idempotence compares (spec 5.4).
+pub fn request_digest(bytes: &[u8]) -> crate::ids::Digest {
+    crate::ids::Digest(crate::transcript::hash(crate::registry::REQUEST, bytes))
+}

@@ -1,7 +1,8 @@
 //! Tickets: single-use codes on paper, and the approved lots that they belong to (spec 4.1).
 
-use std::fmt;
+mod code;
 
+pub use code::{TicketCode, TicketCodeError};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -15,28 +16,7 @@ use crate::{
     transcript::{self, ByteStream},
 };
 
-/// The 80 bits of a ticket, as typed or scanned.
-#[derive(Serialize, Deserialize)]
-pub struct TicketCode([u8; 10]);
-
 impl TicketCode {
-    /// Takes over a code.
-    pub fn new(code: [u8; 10]) -> Self {
-        Self(code)
-    }
-
-    /// A fresh code.
-    pub fn random<R: rand_core::CryptoRng + ?Sized>(rng: &mut R) -> Self {
-        let mut code = [0; 10];
-        rng.fill_bytes(&mut code);
-        Self(code)
-    }
-
-    /// Borrows the code: the name marks every use of a secret.
-    pub fn expose(&self) -> &[u8; 10] {
-        &self.0
-    }
-
     /// The ticket's hash: kinds and programmes are separated.
     pub fn hash(&self, programme: &ProgrammeId, kind: TicketKind) -> TicketHash {
         let kind = match kind {
@@ -47,20 +27,8 @@ impl TicketCode {
         let mut input = Zeroizing::new([0u8; 43]);
         input[..32].copy_from_slice(&programme.0);
         input[32] = kind;
-        input[33..].copy_from_slice(&self.0);
+        input[33..].copy_from_slice(self.expose());
         TicketHash(transcript::hash(registry::TICKET, &input[..]))
-    }
-}
-
-impl Drop for TicketCode {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-impl fmt::Debug for TicketCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TicketCode(redacted)")
     }
 }
 

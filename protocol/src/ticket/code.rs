@@ -10,12 +10,13 @@
 use std::fmt;
 
 use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// An 80-bit ticket code.
-#[derive(Zeroize, ZeroizeOnDrop)]
+/// An 80-bit ticket code. Serializes as its ten bytes, inside the request that spends it.
+#[derive(Zeroize, ZeroizeOnDrop, Serialize, Deserialize)]
 pub struct TicketCode([u8; Self::BYTES]);
 
 impl TicketCode {
