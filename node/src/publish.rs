@@ -52,6 +52,16 @@ pub struct Log {
 }
 
 impl Log {
+    /// Takes over the entries of a log that ends with `batches` closed batches.
+    ///
+    /// # Errors
+    /// [`MerkleError::Full`].
+    pub fn restore(entries: Vec<Vec<u8>>, batches: u32) -> Result<Self, MerkleError> {
+        let mut log = Self { batches, ..Self::default() };
+        entries.into_iter().try_for_each(|entry| log.push(entry))?;
+        Ok(log)
+    }
+
     /// Appends a control leaf.
     ///
     /// # Errors

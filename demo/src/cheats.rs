@@ -1,0 +1,285 @@
+//! Cheats: what dishonest wallets, sites and issuers try, and what refuses them. Nothing here changes the totals.
+
+use std::collections::BTreeMap;
+
+use annona_node::{
+    issuer::IssuerError,
+    publish::{Log, Witness},
+    site::Site,
+};
+use annona_protocol::{
+    audit::Published,
+    credential::{Credential, IssuerKey},
+    draw::{DrawContext, RollOverContext, SessionRequest},
+    enrol::{EnrolContext, TicketGrant},
+    group::PublicScalar,
+    ids::{KeyIndex, LineId, Round, SiteId, Units},
+    log::leaf::{Leaf, SiteLeaf, VoucherLeaf},
+    programme::{InForce, TicketKind},
+    redeem::{Counter, RedeemRequest},
+    registry::{VERSION, kind},
+    secret::SecretScalar,
+    slip::{Place, QuoteTerms, Signed, StatementTerms},
+    slots::Slots,
+    ticket::{TicketCode, TicketUse},
+    voucher::{LoggedVoucher, Voucher},
+    wire::Message,
+};
+use annona_wallet::{Wallet, WalletError};
+use anyhow::Context as _;
+use ed25519_dalek::SigningKey;
+
+use crate::{
+    distribution::{Distribution, Household, Link, ROUNDS},
+    os_rng,
+};
+
+/// A cheat and what became of it.
+pub(crate) struct Outcome {
+    /// What was tried.
+    pub(crate) cheat: &'static str,
+    /// Who refused it.
+    pub(crate) refused_by: String,
+    /// The stable code or the fixed text of the refusal.
+    pub(crate) code: String,
+}
+
+/// Cheats against the running issuer and sites, and what they leave for the audit.
+#[derive(Default)]
+pub(crate) struct Live {
+    pub(crate) outcomes: Vec<Outcome>,
+    /// Vouchers that the issuer signed off the record.
+    minted: Vec<Voucher>,
+}
+
+fn is_last(round: Round) -> bool {
+    round.0 == *ROUNDS.end()
+}
+
+impl Live {
+    fn refused(&mut self, cheat: &'static str, by: impl Into<String>, code: impl Into<String>) {
+        self.outcomes.push(Outcome { cheat, refused_by: by.into(), code: code.into() });
+    }
+
+    /// Overdraw, and minting, while the round is open.
+    pub(crate) fn at_issuer(&mut self, distribution: &mut Distribution, round: Round) -> anyhow::Result<()> {
+        if !is_last(round) {
+            return Ok(());
+        }
+        self.overdraw(distribution, round)?;
+        let view = distribution.issuer.programme().in_force(round)?;
+        self.minted = mint(distribution, &view)?;
+        Ok(())
+    }
+
+    /// A household edits its own wallet file to say that its ration is still undrawn, and draws again.
+    fn overdraw(&mut self, distribution: &mut Distribution, round: Round) -> anyhow::Result<()> {
+        let Distribution { issuer, households, .. } = distribution;
+        let view = issuer.programme().in_force(round)?;
+        let drew = |household: &&mut Household| !household.wallet.vouchers().is_empty();
+        let Some(household) = households.iter_mut().find(drew) else { return Ok(()) };
+        let held = household.wallet.credential().context("every household has enrolled")?;
+        let mut forged = Wallet::with_credential(edited(held, 8)?);
+        let keys = forged.plan::<IssuerError>(&view, household.site)?;
+        match forged.draw(&view, keys, &Link(issuer), &mut os_rng()) {
+            Err(WalletError::Link(error)) => self.refused("overdraw: a wallet edits its balance", "issuer", error.to_string()),
+            Err(error) => return Err(error).context("the cheating wallet failed by itself"),
+            Ok(()) => anyhow::bail!("an overdraw was not refused"),
+        }
+        // The refused show revealed the serial: the wallet refreshes before it does anything else.
+        household.wallet.draw(&view, Vec::new(), &Link(issuer), &mut os_rng())?;
+        Ok(())
+    }
+
+    /// Double redemption, a forged voucher, a replay at another site.
+    pub(crate) fn at_sites(
+        &mut self,
+        view: &InForce<'_>,
+        sites: &[Site<'_>],
+        households: &[Household],
+        shown: &[Vec<Voucher>],
+    ) -> anyhow::Result<()> {
+        if !is_last(view.round) {
+            return Ok(());
+        }
+        let Some((household, vouchers)) = households.iter().zip(shown).find(|(_, shown)| shown.len() >= 2) else {
+            return Ok(());
+        };
+        let own = &sites[usize::from(household.site.0) - 1];
+        let (rng, spare) = (&mut os_rng(), SecretScalar::random(&mut os_rng()));
+
+        let quote = own.quote(rng);
+        let again = RedeemRequest::new(view, &quote, &[&vouchers[0]], &spare, rng)?;
+        let slip = own.redeem(&again.encode()).err().context("a double redemption was not refused")?;
+        self.refused("double redemption: a voucher of an earlier visit", "site", slip.content.code.code());
+
+        let mut relabelled = again.clone();
+        relabelled.vouchers[0].key = dearer(view, vouchers[0].key()).context("no dearer voucher")?;
+        let slip = own.redeem(&relabelled.encode()).err().context("a forged voucher was not refused")?;
+        self.refused("forged voucher: relabelled to a higher value", "site", slip.content.code.code());
+
+        let Some(other) = sites.iter().find(|site| site.place().site != household.site) else {
+            self.refused("replay at another site", "not tried", "the file has one site");
+            return Ok(());
+        };
+        let quote = other.quote(rng);
+        let refusal = RedeemRequest::new(view, &quote, &[&vouchers[0]], &spare, rng).err();
+        refusal.context("an honest wallet shows a voucher at another site")?;
+        let elsewhere = RedeemRequest { quote: quote.content.id, ..again };
+        let slip = other.redeem(&elsewhere.encode()).err().context("a replay at another site was not refused")?;
+        self.refused("replay at another site", "site", slip.content.code.code());
+        Ok(())
+    }
+
+    /// What only the audit can refuse: published files with a cheat in them, each beside the true ones.
+    pub(crate) fn published<'a>(
+        &self,
+        distribution: &Distribution,
+        published: &'a Published,
+    ) -> anyhow::Result<Vec<(&'static str, std::borrow::Cow<'a, Published>)>> {
+        let round = Round(*ROUNDS.end());
+        let view = distribution.issuer.programme().in_force(round)?;
+        let witness = &distribution.witness;
+        let key = &distribution.site_keys[0];
+        let forger = SiteForger { view: &view, site: SiteId(1), key, witness };
+
+        let no_shows = forger.rewrite(published, &[invented(&view, SiteId(1))?])?;
+        let minted: Vec<LoggedVoucher> = logged(&view, key, &self.minted)?;
+        let minting = forger.rewrite(published, &minted)?;
+        let mut tampered = published.clone();
+        let entries = &mut tampered.sites[0].1.entries;
+        let middle = entries.len() / 2;
+        if let Some(byte) = entries[middle].last_mut() {
+            *byte ^= 1;
+        }
+        Ok(vec![
+            ("a site claims for a household that never came", std::borrow::Cow::Owned(no_shows)),
+            ("the issuer mints vouchers off the record", std::borrow::Cow::Owned(minting)),
+            ("somebody changes one byte of a site's log", std::borrow::Cow::Owned(tampered)),
+        ])
+    }
+}
+
+/// A credential whose first balance is raised: what a holder can do to the own file.
+fn edited(credential: &Credential, by: i64) -> anyhow::Result<Credential> {
+    type Fields = ([u8; 32], [u8; 32], [u8; 32], [u8; 32], Vec<i64>, [u8; 32]);
+    let bytes = credential.encode_secret();
+    let mut fields: Fields = postcard::from_bytes(&bytes[2..])?;
+    // m_2 and m_3 are the expiry and the round; the first balance follows.
+    fields.4[2] += by;
+    let edited = postcard::to_extend(&fields, vec![VERSION, kind::STORED_CREDENTIAL])?;
+    Ok(Credential::decode(&edited)?)
+}
+
+/// A key of the same line, round and place with a higher value.
+fn dearer(view: &InForce<'_>, key: KeyIndex) -> Option<KeyIndex> {
+    let known = view.key(key)?.id;
+    let higher = |other: &annona_protocol::programme::KeyId| {
+        other.value != known.value && (other.line, other.round, other.site) == (known.line, known.round, known.site)
+    };
+    (0u32..).zip(view.programme.keys()).find(|(_, entry)| higher(&entry.id)).map(|(at, _)| KeyIndex(at))
+}
+
+/// The issuer enrols, rolls over and draws for a household that no ticket was ever approved for, and logs nothing.
+fn mint(distribution: &Distribution, view: &InForce<'_>) -> anyhow::Result<Vec<Voucher>> {
+    let (programme, key): (_, &IssuerKey) = (view.programme, &distribution.issuer_key);
+    let rng = &mut os_rng();
+    let code = TicketCode::random(rng);
+    let hash = code.hash(&programme.id(), TicketKind::Enrol);
+    let place =
+        TicketUse { lot: annona_node::authoring::LOT, hash, salt: [0; 32], index: 0, path: Vec::new() };
+    let grant = TicketGrant { place, expires: view.round, attributes: vec![8, 0] };
+    let (context, request) = EnrolContext::new(programme, TicketKind::Enrol, code, Slots::random(16, rng), rng)?;
+    let issued = request.verify(programme, rng)?.issue(programme, key, &grant, rng)?;
+    let credential = context.finish(programme, &issued.response, rng).map_err(|rejected| rejected.error)?;
+    let (context, request) = RollOverContext::new(view, &credential, Slots::random(16, rng), rng)?;
+    let (response, _) = request.verify(view, key, rng)?.answer(key, rng)?;
+    let credential = context.finish(view, &response, rng).map_err(|rejected| rejected.error)?;
+
+    let keys = Wallet::with_credential(credential.duplicate()).plan::<IssuerError>(view, SiteId(1))?;
+    let secrets = distribution.issuer.round_keys(view.round).context("the round is open")?;
+    let session = secrets.open(view, &SessionRequest { round: view.round, keys: keys.clone() }, rng)?;
+    let (context, request) =
+        DrawContext::new(view, &credential, keys, session.offer(), Slots::random(16, rng), rng)?;
+    let verified = request.verify(view, key, Some(&session), rng)?;
+    let (response, _) = verified.answer(key, Some(session), rng)?;
+    let (_, vouchers) = context.finish(view, &response, rng).map_err(|rejected| rejected.error)?;
+    Ok(vouchers)
+}
+
+/// A voucher out of thin air: random where a signature should be.
+fn invented(view: &InForce<'_>, site: SiteId) -> anyhow::Result<LoggedVoucher> {
+    use annona_protocol::{redeem::holder_key, voucher::ShownVoucher};
+    let rng = &mut os_rng();
+    let mut point = || holder_key(&SecretScalar::random(rng));
+    let key = (0u32..)
+        .zip(view.programme.keys())
+        .find(|(_, entry)| entry.id.round == view.round && entry.id.site == Some(site))
+        .map(|(at, _)| KeyIndex(at))
+        .context("the site has keys")?;
+    let scalar = |seed: u8| PublicScalar::decode([seed; 32].map(|byte| byte & 0x0f)).context("below the order");
+    let shown = ShownVoucher { key, holder: point(), r: point(), s: scalar(7)?, y: scalar(9)? };
+    Ok(LoggedVoucher { shown, y_point: point() })
+}
+
+/// What an accomplice's counter makes of vouchers: they verify.
+fn logged(view: &InForce<'_>, key: &SigningKey, vouchers: &[Voucher]) -> anyhow::Result<Vec<LoggedVoucher>> {
+    let place = Place::new(view, SiteId(1));
+    let lines: Vec<LineId> = view.header.lines.iter().map(|line| line.id).collect();
+    let quote = Signed::sign(QuoteTerms { place, id: Default::default(), lines }, key);
+    let vouchers: Vec<&Voucher> = vouchers.iter().collect();
+    let rng = &mut os_rng();
+    let request = RedeemRequest::new(view, &quote, &vouchers, &SecretScalar::random(rng), rng)?;
+    let visit = Counter::new(*view, place, Vec::new())
+        .verify(&quote, &request)
+        .map_err(|refusal| anyhow::anyhow!("minted vouchers do not verify: {}", refusal.code.code()))?;
+    Ok(visit.leaves(|_| 1).into_iter().map(|leaf| leaf.voucher).collect())
+}
+
+/// A site that rewrites the end of its own log, consistently: leaves, batch, statement, signature, checkpoint.
+struct SiteForger<'a> {
+    view: &'a InForce<'a>,
+    site: SiteId,
+    key: &'a SigningKey,
+    witness: &'a Witness,
+}
+
+impl SiteForger<'_> {
+    fn rewrite(&self, published: &Published, vouchers: &[LoggedVoucher]) -> anyhow::Result<Published> {
+        let mut forged = published.clone();
+        let log = &mut forged.sites.iter_mut().find(|(site, _)| *site == self.site).context("the site has a log")?.1;
+        let mut entries = std::mem::take(&mut log.entries);
+        let last = entries.pop().context("the log ends with a statement")?;
+        let SiteLeaf::Statement(statement) = SiteLeaf::decode(&last)? else { anyhow::bail!("no statement at the end") };
+        let mut batches = 0;
+        for entry in &entries {
+            batches += u32::from(SiteLeaf::decode(entry)?.as_batch().is_some());
+        }
+        let mut rewritten = Log::restore(entries, batches)?;
+        let leaves: Vec<SiteLeaf> =
+            vouchers.iter().map(|voucher| SiteLeaf::Voucher(VoucherLeaf { number: 1, voucher: *voucher })).collect();
+        rewritten.append_batch(&leaves, self.view.round)?;
+        let content = self.inflate(statement.content, vouchers, &rewritten)?;
+        rewritten.append(&SiteLeaf::Statement(Signed::sign(content, self.key)))?;
+        log.checkpoint = rewritten.checkpoint(&log.name, self.key, self.witness)?.to_string().into_bytes();
+        log.entries = rewritten.entries().to_vec();
+        Ok(forged)
+    }
+
+    fn inflate(
+        &self,
+        statement: StatementTerms,
+        vouchers: &[LoggedVoucher],
+        log: &Log,
+    ) -> anyhow::Result<StatementTerms> {
+        let mut units: BTreeMap<LineId, Units> = statement.units.into_iter().collect();
+        let mut counts: BTreeMap<KeyIndex, u64> = statement.vouchers.into_iter().collect();
+        for voucher in vouchers {
+            let entry = self.view.key(voucher.shown.key).context("a listed key")?;
+            units.entry(entry.id.line).or_default().0 += u64::from(entry.id.value);
+            *counts.entry(voucher.shown.key).or_default() += 1;
+        }
+        let (units, vouchers) = (units.into_iter().collect(), counts.into_iter().collect());
+        Ok(StatementTerms { units, vouchers, size: log.size(), root: log.root(), ..statement })
+    }
+}
