@@ -82,7 +82,9 @@ impl Live {
         let mut forged = Wallet::with_credential(edited(held, 8)?);
         let keys = forged.plan::<IssuerError>(&view, household.site)?;
         match forged.draw(&view, keys, &Link(issuer), &mut os_rng()) {
-            Err(WalletError::Link(error)) => self.refused("overdraw: a wallet edits its balance", "issuer", error.to_string()),
+            Err(WalletError::Link(error)) => {
+                self.refused("overdraw: a wallet edits its balance", "issuer", error.to_string())
+            }
             Err(error) => return Err(error).context("the cheating wallet failed by itself"),
             Ok(()) => anyhow::bail!("an overdraw was not refused"),
         }
@@ -186,8 +188,7 @@ fn mint(distribution: &Distribution, view: &InForce<'_>) -> anyhow::Result<Vec<V
     let rng = &mut os_rng();
     let code = TicketCode::random(rng);
     let hash = code.hash(&programme.id(), TicketKind::Enrol);
-    let place =
-        TicketUse { lot: annona_node::authoring::LOT, hash, salt: [0; 32], index: 0, path: Vec::new() };
+    let place = TicketUse { lot: annona_node::authoring::LOT, hash, salt: [0; 32], index: 0, path: Vec::new() };
     let grant = TicketGrant { place, expires: view.round, attributes: vec![8, 0] };
     let (context, request) = EnrolContext::new(programme, TicketKind::Enrol, code, Slots::random(16, rng), rng)?;
     let issued = request.verify(programme, rng)?.issue(programme, key, &grant, rng)?;
@@ -199,8 +200,7 @@ fn mint(distribution: &Distribution, view: &InForce<'_>) -> anyhow::Result<Vec<V
     let keys = Wallet::with_credential(credential.duplicate()).plan::<IssuerError>(view, SiteId(1))?;
     let secrets = distribution.issuer.round_keys(view.round).context("the round is open")?;
     let session = secrets.open(view, &SessionRequest { round: view.round, keys: keys.clone() }, rng)?;
-    let (context, request) =
-        DrawContext::new(view, &credential, keys, session.offer(), Slots::random(16, rng), rng)?;
+    let (context, request) = DrawContext::new(view, &credential, keys, session.offer(), Slots::random(16, rng), rng)?;
     let verified = request.verify(view, key, Some(&session), rng)?;
     let (response, _) = verified.answer(key, Some(session), rng)?;
     let (_, vouchers) = context.finish(view, &response, rng).map_err(|rejected| rejected.error)?;

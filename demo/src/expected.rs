@@ -13,7 +13,8 @@ pub(crate) fn totals(path: &Path, rounds: std::ops::RangeInclusive<u32>) -> anyh
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut reader = csv::Reader::from_reader(text.trim_start_matches('\u{feff}').as_bytes());
     let header: Vec<String> = reader.headers()?.iter().map(|name| name.trim().to_owned()).collect();
-    let column = |name: &str| header.iter().position(|known| known == name).with_context(|| format!("no column {name}"));
+    let column =
+        |name: &str| header.iter().position(|known| known == name).with_context(|| format!("no column {name}"));
     let (site, members, under_two, months) =
         (column("site")?, column("members")?, column("under_two")?, column("months_registered")?);
     let mut totals = Totals::new();

@@ -103,7 +103,12 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     report::print(&comparison, &outcomes);
     let elapsed = started.elapsed();
     report::write(out, &comparison, &outcomes, distribution.issuer.programme(), elapsed)?;
-    say(format!("\n{} in {:.0} s; files and report are in {}", comparison.verdict(), elapsed.as_secs_f64(), out.display()));
+    say(format!(
+        "\n{} in {:.0} s; files and report are in {}",
+        comparison.verdict(),
+        elapsed.as_secs_f64(),
+        out.display()
+    ));
     Ok(comparison.agrees())
 }
 
@@ -124,11 +129,7 @@ fn prepare(out: &std::path::Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))
 }
 
-fn audited(
-    programme: annona_protocol::ids::ProgrammeId,
-    published: &audit::Published,
-    what: &str,
-) -> audit::Report {
+fn audited(programme: annona_protocol::ids::ProgrammeId, published: &audit::Published, what: &str) -> audit::Report {
     let step = Step::new(what, 1);
     let report = audit::audit(programme, published, &mut os_rng(), &|progress| step.set(progress.done, progress.total));
     let findings = report.findings.len();

@@ -26,7 +26,12 @@ pub(crate) struct Comparison(Vec<Cell>);
 
 impl Comparison {
     /// Puts audited and expected totals side by side. A cell that only one of them has counts as 0 in the other.
-    pub(crate) fn new(audited: &VerifiedTotals, sites: &[SiteName], programme: &Programme, mut expected: Totals) -> Self {
+    pub(crate) fn new(
+        audited: &VerifiedTotals,
+        sites: &[SiteName],
+        programme: &Programme,
+        mut expected: Totals,
+    ) -> Self {
         let mut cells = Vec::new();
         for round in ROUNDS {
             for (id, site) in (1u16..).zip(sites) {
@@ -71,12 +76,14 @@ impl Comparison {
     }
 
     fn table(&self) -> String {
-        let mut text = String::from("| round | site | line | audited | caseload | |\n| --- | --- | --- | ---: | ---: | --- |\n");
+        let mut text =
+            String::from("| round | site | line | audited | caseload | |\n| --- | --- | --- | ---: | ---: | --- |\n");
         for cell in &self.0 {
             let Cell { round, site, line, audited, expected, .. } = cell;
             let mark = if audited == expected { "=" } else { "DIFFERS" };
             let site = site.replace('|', "\\|");
-            writeln!(text, "| {round} | {site} | {line} | {audited} | {expected} | {mark} |").expect("writing to a string");
+            writeln!(text, "| {round} | {site} | {line} | {audited} | {expected} | {mark} |")
+                .expect("writing to a string");
         }
         text
     }
@@ -127,14 +134,20 @@ pub(crate) fn write(
     write_file(&out.join("totals.csv"), &comparison.csv()?)?;
     let mut text = String::from("# A verified distribution\n\n");
     writeln!(text, "{}.\n", comparison.verdict())?;
-    writeln!(text, "Units by round, site and line: recomputed by the audit from `published/` alone, beside what the caseload's")?;
+    writeln!(
+        text,
+        "Units by round, site and line: recomputed by the audit from `published/` alone, beside what the caseload's"
+    )?;
     writeln!(text, "own columns sum to.\n\n{}", comparison.table())?;
     writeln!(text, "## Cheats\n\n| what was tried | refused by | as |\n| --- | --- | --- |")?;
     for outcome in outcomes {
         writeln!(text, "| {} | {} | {} |", outcome.cheat, outcome.refused_by, outcome.code)?;
     }
     writeln!(text, "\n## Files\n")?;
-    writeln!(text, "- `published/`: the issuer's and the sites' logs, the key list, the opening packs. Check them anew with")?;
+    writeln!(
+        text,
+        "- `published/`: the issuer's and the sites' logs, the key list, the opening packs. Check them anew with"
+    )?;
     writeln!(text, "  `annona-audit verify published --programme {}`.", programme.id())?;
     writeln!(text, "- `receipts/`: what households hold, here in one file a round.")?;
     writeln!(text, "- `slips.csv`: for the printer; the only file with the agency's identifiers and ticket codes.")?;

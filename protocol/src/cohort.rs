@@ -194,8 +194,11 @@ impl CohortSum {
         }
         let schema = &header.schema;
         let attributes = &self.values[attribute_range(schema)];
-        let sums: Vec<u64> =
-            attributes.iter().map(|value| u64::try_from(*value)).collect::<Result<_, _>>().map_err(|_| CohortError::Shape)?;
+        let sums: Vec<u64> = attributes
+            .iter()
+            .map(|value| u64::try_from(*value))
+            .collect::<Result<_, _>>()
+            .map_err(|_| CohortError::Shape)?;
         let forms = disclosed_forms(header)
             .into_iter()
             .map(|form| {
