@@ -715,7 +715,7 @@ fn amend_member(
     attributes: &[u64],
     rho: Scalar,
 ) -> Result<(CohortMember, Point, Vec<i64>), DrawError> {
-    // A credential that would expire in this round or before could never roll over again.
+    // `drawn = now` stands only beside `expires >= now` (spec 6.4): an expiry before this round is refused.
     if expires < view.round {
         return Err(DrawError::Terms);
     }
@@ -775,7 +775,7 @@ impl AmendContext {
         response: &AmendResponse,
         rng: &mut R,
     ) -> Result<(Grant, Vec<i64>, Point), DrawError> {
-        let grant = Grant::open(&response.sealed, &self.mask, &self.ticket).map_err(|_| DrawError::Answer)?;
+        let grant = Grant::open(&response.sealed, &self.mask, &self.ticket).ok_or(DrawError::Answer)?;
         let (_, added, values) = amend_member(view, response.expires, &grant.attributes, grant.rho.0)?;
         let b = self.pending.check(view, &response.refreshed, Some(&added), &NOTHING, rng)?;
         Ok((grant, values, b))

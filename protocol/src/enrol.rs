@@ -199,7 +199,7 @@ impl EnrolContext {
         response: &EnrolResponse,
         rng: &mut R,
     ) -> Result<(Grant, Vec<i64>, Point), EnrolError> {
-        let grant = Grant::open(&response.sealed, &self.mask, &self.ticket).map_err(|_| EnrolError::Answer)?;
+        let grant = Grant::open(&response.sealed, &self.mask, &self.ticket).ok_or(EnrolError::Answer)?;
         let header = programme.latest();
         let lot = header.lot(response.lot).filter(|lot| lot.kind == self.kind).ok_or(EnrolError::Terms)?;
         let values =

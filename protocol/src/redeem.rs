@@ -223,7 +223,8 @@ impl<'a> Counter<'a> {
         let mark = bearer.shown.mark();
         let refuse = |code| Refusal { code, marks: vec![mark] };
         let (entry, voucher) = self.check(quote, &bearer.shown).map_err(refuse)?;
-        if holder_key(&bearer.secret) != bearer.shown.holder {
+        // A secret of zero would make the identity the holder.
+        if bearer.shown.holder.decode().is_err() || holder_key(&bearer.secret) != bearer.shown.holder {
             return Err(refuse(RefusalCode::HolderInvalid));
         }
         Ok(VerifiedVisit { vouchers: vec![voucher], units: units_of([entry]), spare: bearer.shown.holder })
@@ -490,5 +491,44 @@ impl Surrender {
         }
         surrender_statement(view, shown)?.verify(&self.proof)?;
         Ok(shown.mark())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+    use super::*;
+    use crate::{
+        fixture::{self, Fixture},
+        group::{self, PublicScalar, Scalar},
+        slip::{QuoteTerms, Signed},
+        voucher,
+    };
+
+    /// A sheet whose holder key is the identity is refused, even with a true signature over it (spec 3.1).
+    #[test]
+    fn bearer_of_the_identity_is_refused() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let fixture = Fixture::new(&mut rng);
+        let view = fixture.view(1);
+        let place = Place::new(&view, fixture::SITE);
+        let terms = QuoteTerms { place, id: Default::default(), lines: vec![fixture::FOOD] };
+        let quote = Signed::sign(terms, &fixture.site_logs[0]);
+        let counter = Counter::new(view, place, Vec::new());
+        let key = fixture.keys(1, &[(fixture::FOOD, 1)])[0].0;
+        let x = fixture.masters[0].derive(view.key(key).unwrap().id).unwrap().x;
+        // The signer signs what it likes: R' = G, Y' = X, s' = 1 + c'x.
+        let bearer = |secret: Scalar| {
+            let point = |scalar: &Scalar| EncodedPoint(group::multiply_base(scalar).compress().to_bytes());
+            let (holder, r, y) = (point(&secret), point(&Scalar::ONE), Scalar::ONE);
+            let c = voucher::challenge(&view.key(key).unwrap().key, &r, &point(x.expose()), &holder);
+            let shown =
+                ShownVoucher { key, holder, r, s: PublicScalar(Scalar::ONE + c * x.expose()), y: PublicScalar(y) };
+            BearerVoucher { secret: SecretScalar::new(secret), shown }
+        };
+        assert!(counter.verify_bearer(&quote, &bearer(Scalar::from(7u64))).is_ok());
+        let refusal = counter.verify_bearer(&quote, &bearer(Scalar::ZERO)).unwrap_err();
+        assert_eq!(refusal.code, RefusalCode::HolderInvalid);
     }
 }

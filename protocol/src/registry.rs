@@ -29,7 +29,7 @@ contexts! {
     CHALLENGES = "annona v1 challenges";
     /// The digest of the issuer's `(s, y)` answers (spec 5.3).
     ANSWERS = "annona v1 answers";
-    /// The digest of the two sealed slots of a message (spec 9).
+    /// The digest of the two sealed slots of a message (spec 10).
     SLOTS = "annona v1 slots";
     /// Hash of a ticket code (spec 4.1).
     TICKET = "annona v1 ticket";

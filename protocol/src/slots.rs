@@ -1,4 +1,4 @@
-//! Sealed slots: what a state-changing message carries for recovery (spec 9).
+//! Sealed slots: what a state-changing message carries for recovery (spec 10).
 //!
 //! Two ciphertexts of equal length under ids that are independent PRF outputs. A wallet without recovery words sends random
 //! bytes of the same shape, so that having words does not show. This module knows the shape only.

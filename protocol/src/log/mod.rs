@@ -1,4 +1,4 @@
-//! Transparency logs (spec 7): RFC 6962 Merkle trees, C2SP tiles, signed and witnessed checkpoints. All pure functions.
+//! Transparency logs (spec 8): RFC 6962 Merkle trees, C2SP tiles, signed and witnessed checkpoints. All pure functions.
 //!
 //! [`merkle`] hashes and proves, [`tile`] lays a log out as static files and reads it back, [`note`] signs what a log
 //! says of itself. Nothing here depends on what a leaf contains.

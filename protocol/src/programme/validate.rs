@@ -269,7 +269,7 @@ impl Header {
     /// A start's balances are of known lines, and leave every later `E_j - debit_j` below the width.
     fn start_is_usable(&self, start: &Start) -> bool {
         let first = self.policy.first_round;
-        start.drawn.0 + 1 >= first.0
+        start.drawn.0.saturating_add(1) >= first.0
             && start.drawn <= self.last_round
             && ascending(start.balances.iter().map(|(line, _)| *line)).is_none()
             // Before its first round a credential holds nothing.
@@ -375,4 +375,22 @@ pub(crate) fn verify_officers(
         let key = deciding.officers.get(usize::from(signature.officer)).ok_or(ManifestError::Signatures)?;
         signature::verify(tag, message, key, &signature.signature).map_err(|_| ManifestError::Signatures)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+    use super::*;
+    use crate::fixture::Fixture;
+
+    /// Nobody's signature is checked before a header is validated: extreme numbers must not panic.
+    #[test]
+    fn extreme_rounds_are_refused() {
+        let mut header = Fixture::new(&mut ChaCha20Rng::seed_from_u64(1)).chain[1].header.clone();
+        header.lots[0].start.drawn = Round(u32::MAX);
+        assert_eq!(header.validate(), Err(ManifestError::Lot(header.lots[0].id)));
+        header.last_round = Round(u32::MAX);
+        assert_eq!(header.validate(), Err(ManifestError::Rounds));
+    }
 }
