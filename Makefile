@@ -25,5 +25,5 @@ vectors: ## write spec/vectors anew
 ct-check: ## look for secret-dependent timing in issue, sign and show
 	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo run --release --locked -p annona-benches --bin ct-check'
 
-fuzz: ## every decoder, FUZZ_SECONDS each; needs cargo-fuzz
+fuzz: ## every decoder, FUZZ_SECONDS each; installs cargo-fuzz if it is missing
 	@scripts/fuzz.sh "$$FUZZ_SECONDS"

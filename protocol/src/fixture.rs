@@ -27,6 +27,8 @@ use crate::{
     voucher::{RoundMaster, Voucher},
 };
 
+mod leaves;
+
 /// The lines' ids.
 pub const FOOD: LineId = LineId(1);
 /// See [`FOOD`].

@@ -1,1 +1,6 @@
-//! Thin for now.
+//! What the tests and the fuzz targets share: valid samples of every message, and the body of every fuzz target.
+//!
+//! Links the protocol with `hazmat`: nothing that is shipped may depend on this crate.
+
+pub mod fuzzing;
+pub mod samples;
