@@ -4,10 +4,7 @@
 
 use std::{fmt::Write as _, sync::LazyLock};
 
-use annona_node::{
-    caseload::{Caseload, Limits},
-    ticket_code::TicketCode,
-};
+use annona_node::caseload::{Caseload, Limits};
 use annona_protocol::{
     credential::Credential,
     draw::{
@@ -26,6 +23,7 @@ use annona_protocol::{
     registry::kind,
     slip::{OpeningPack, OwedSlip, Quote, Receipt, RefusalSlip, SiteStatement, VoidSlip},
     swap::{SwapContext, SwapRequest, SwapResponse},
+    ticket::TicketCode,
     voucher::{SessionOffer, Voucher},
     wire::{DecodeError, Message},
 };

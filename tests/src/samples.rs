@@ -158,7 +158,7 @@ impl Samples {
                 tiles.into_iter().map(|tile| sized(tile.content)).chain([vec![0, 0]]).collect()
             }
             "ticket_code" => {
-                let printed = annona_node::ticket_code::TicketCode::from_bytes([7; 10]).to_print();
+                let printed = annona_protocol::ticket::TicketCode::from_bytes([7; 10]).to_print();
                 texts(&[printed.to_string(), printed.to_lowercase().replace('-', " ")])
             }
             "caseload" => texts(&[
