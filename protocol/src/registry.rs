@@ -162,6 +162,10 @@ kinds! {
     ISSUER_LEAF = 0x30;
     /// A leaf of a site's log.
     SITE_LEAF = 0x31;
+    /// A proof that a receipt's leaf is in its log.
+    INCLUSION = 0x32;
+    /// A proof that a receipt's leaf is not in its log.
+    OMISSION = 0x33;
     /// A wallet's credential, at rest.
     STORED_CREDENTIAL = 0x40;
     /// A wallet's voucher, at rest.

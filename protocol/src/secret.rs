@@ -147,6 +147,13 @@ impl Weights {
         Self { stream: ByteStream::new(registry::BATCH_WEIGHTS, &[&seed]), buffer: [0; 1024], at: 1024 }
     }
 
+    /// An independent stream, for another thread.
+    pub(crate) fn fork(&mut self) -> Self {
+        let mut seed = [0u8; 32];
+        self.stream.fill(&mut seed);
+        Self { stream: ByteStream::new(registry::BATCH_WEIGHTS, &[&seed]), buffer: [0; 1024], at: 1024 }
+    }
+
     /// The next 128-bit weight; zero with probability 2^-128.
     pub(crate) fn next(&mut self) -> Scalar {
         if self.at == self.buffer.len() {

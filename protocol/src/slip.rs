@@ -115,6 +115,9 @@ pub struct ReceiptTerms {
     pub mark: Mark,
     /// The acceptance's number.
     pub number: u32,
+    /// The hash of the leaf that is promised: the mark alone would let the holder of two signatures on one mark accuse the
+    /// site of leaving out the one that it was never shown.
+    pub leaf: TreeHash,
     /// The latest batch by which the leaf is logged.
     pub batch: u32,
     /// Whether the round was opened without its pack.

@@ -79,17 +79,44 @@
 //! Not in the logs, so not checked: how far ahead of the round in force a request ran, that goods were handed over, and that
 //! a household exists (threats).
 
+mod account;
+mod balance;
 mod batch;
 mod check;
+mod control;
+mod grants;
+mod issuer;
+mod log;
+pub mod receipt;
 mod report;
+mod site;
+#[cfg(any(test, feature = "hazmat"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use rand_core::CryptoRng;
+
+pub use account::statement;
 pub use check::Check;
 pub use report::{DrawnTotals, Finding, KeyTotals, Names, Note, Party, Report, SiteTotals, Totals, VerifiedTotals};
 
+use self::{
+    control::Control,
+    grants::{Granted, Sums},
+    log::LogView,
+    site::SiteLog,
+};
 use crate::{
-    ids::{ProgrammeId, SiteId},
-    programme::KeyEntry,
+    ids::{ProgrammeId, SiteId, Units},
+    programme::{Header, KeyEntry},
     redeem::Surrender,
+    secret::Weights,
     slip::OpeningPack,
     wire::{DecodeError, Message},
 };
@@ -128,6 +155,125 @@ pub struct Progress {
     pub done: u64,
     /// All leaves.
     pub total: u64,
+}
+
+/// Issuer leaves whose proofs share a multi-scalar multiplication.
+const ISSUER_CHUNK: usize = 256;
+/// The same for the leaves of sites, which are smaller.
+const SITE_CHUNK: usize = 1024;
+
+/// Audits everything that a programme published. Never stops at a failure; bounded memory beside the published bytes.
+///
+/// `rng` must be the operating system's: a verifier whose weights can be foreseen accepts forgeries.
+pub fn audit<R: CryptoRng + ?Sized>(
+    programme: ProgrammeId,
+    published: &Published,
+    rng: &mut R,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Report {
+    let entries = |log: &PublishedLog| log.entries.len() as u64;
+    let total = entries(&published.issuer) + published.sites.iter().map(|(_, log)| entries(log)).sum::<u64>();
+    let done = AtomicU64::new(0);
+    let advance = |leaves: usize| {
+        let done = done.fetch_add(leaves as u64, Ordering::Relaxed) + leaves as u64;
+        progress(Progress { done, total });
+    };
+    let mut report = Report {
+        programme,
+        names: Names::default(),
+        findings: Vec::new(),
+        notes: Vec::new(),
+        totals: Totals::default(),
+        leaves: total,
+    };
+    let mut weights = Weights::new(rng);
+    let mut issuer = LogView::new(Party::Issuer, &published.issuer);
+    let Some(genesis) = control::genesis(&issuer, programme) else {
+        report.findings.push(issuer.finding(Check::GenesisInvalid).at(0));
+        report.notes.push(Note::NothingElseChecked);
+        return report;
+    };
+    let Report { findings, notes, totals, names, .. } = &mut report;
+    let control = Control::read(&mut issuer, genesis, &published.keys, findings);
+    let newest = control.programme.latest();
+    *names = names_of(newest);
+    if issuer.name != newest.issuer_log.name {
+        findings.push(issuer.finding(Check::LogUnknown));
+    }
+    issuer.check_checkpoint(&published.issuer.checkpoint, &newest.issuer_log, newest, findings);
+
+    let openings = Sums::new(&issuer, &control, findings);
+    let mut facts = issuer::read(&issuer, &control, &openings, ISSUER_CHUNK, &mut weights, findings, &advance);
+    facts.check(&issuer, findings);
+    control.check_packs(&issuer, published, &facts.swapped, findings, notes);
+    let granted = Granted::new(&issuer, &control, &facts.members, &facts.sums, &mut weights, findings, notes);
+    let drawn = balance::drawn_units(&control, &facts);
+    totals.drawn = granted.check(&issuer, &control, &drawn, findings);
+    let swapped = balance::swapped_units(&control, &facts);
+    totals.swapped =
+        swapped.into_iter().map(|(row, units)| (row, Units(units.try_into().unwrap_or(u64::MAX)))).collect();
+    totals.amends = facts.members.iter().filter(|member| member.class.amend).count() as u64;
+    totals.enrolments = facts.members.len() as u64 - totals.amends;
+
+    let mut sites = read_sites(&control, published, &mut weights, findings, &advance);
+    let mut unstated = Vec::new();
+    for of_site in sites.chunk_by_mut(|left, right| left.site == right.site) {
+        site::check_site(of_site[0].site, of_site, &control, totals, findings, &mut unstated);
+    }
+    notes.extend(unstated.into_iter().map(|(site, round)| Note::StatementMissing { site, round }));
+    let surrendered = balance::surrendered(&control, &published.surrendered, notes);
+    totals.vouchers = balance::check(issuer.name, &control, &facts, &sites, surrendered, findings);
+    report
+}
+
+fn names_of(newest: &Header) -> Names {
+    Names {
+        agency: newest.agency.clone(),
+        programme: newest.name.clone(),
+        sites: newest.sites.iter().map(|site| (site.id, site.name.clone())).collect(),
+        lines: newest.lines.iter().map(|line| (line.id, line.name.clone())).collect(),
+    }
+}
+
+/// Reads the logs that the manifest names, site by site and the oldest first; finds those that are missing or unknown.
+fn read_sites<'a>(
+    control: &Control,
+    published: &'a Published,
+    weights: &mut Weights,
+    findings: &mut Vec<Finding>,
+    advance: &(dyn Fn(usize) + Sync),
+) -> Vec<SiteLog<'a>> {
+    let newest = control.programme.latest();
+    let mut logs: BTreeMap<(SiteId, usize), &PublishedLog> = BTreeMap::new();
+    for (id, log) in &published.sites {
+        let named = newest.site(*id).and_then(|site| site.logs.iter().position(|known| known.name == log.name));
+        match named {
+            Some(index) if !logs.contains_key(&(*id, index)) => drop(logs.insert((*id, index), log)),
+            _ => {
+                findings.push(Finding::new(Check::LogUnknown, Party::Site(*id), &log.name));
+                advance(log.entries.len());
+            }
+        }
+    }
+    let owing: BTreeSet<SiteId> =
+        newest.sites.iter().map(|site| site.id).filter(|site| control.owes_a_log(*site)).collect();
+    let mut sites = Vec::new();
+    for site in &newest.sites {
+        for (index, key) in site.logs.iter().enumerate() {
+            let Some(log) = logs.get(&(site.id, index)) else {
+                if owing.contains(&site.id) {
+                    findings.push(Finding::new(Check::LogMissing, Party::Site(site.id), &key.name));
+                }
+                continue;
+            };
+            let view = LogView::new(Party::Site(site.id), log);
+            view.check_checkpoint(&log.checkpoint, key, newest, findings);
+            let mut read = SiteLog::new(site.id, view, key.key, findings);
+            read.read(control, SITE_CHUNK, weights, findings, advance);
+            sites.push(read);
+        }
+    }
+    sites
 }
 
 /// Writes a key list: each entry's encoding behind its length as a big-endian `u16`.

@@ -1,0 +1,267 @@
+//! The issuer's control leaves: manifest chain, lots, rounds, freezes (spec 9.2).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Check, Finding, Note, Published, log::LogView};
+use crate::{
+    ids::{LotId, ManifestHash, ProgrammeId, Round, SiteId},
+    log::{
+        leaf::{FreezeLeaf, IssuerLeaf, LotLeaf},
+        merkle::TreeHash,
+    },
+    programme::{
+        Header, KeyEntry, ManifestError, Programme, SignedHeader, manifest::LotTerms, validate::verify_officers,
+    },
+    registry::tag,
+    slip::{OpeningPack, Place},
+    voucher::Mark,
+};
+
+/// Where a round's control leaves stand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) open: u64,
+    pub(super) freeze: Option<u64>,
+    pub(super) closing_freeze: Option<u64>,
+    pub(super) close: Option<u64>,
+}
+
+/// A lot as it was approved.
+#[derive(Clone, Debug)]
+pub(super) struct Approved {
+    pub(super) at: u64,
+    pub(super) count: u64,
+    pub(super) root: TreeHash,
+    pub(super) terms: LotTerms,
+}
+
+/// A freeze, and the newest version when it stood.
+#[derive(Clone, Debug)]
+pub(super) struct Freeze {
+    pub(super) at: u64,
+    pub(super) newest: ManifestHash,
+    pub(super) leaf: FreezeLeaf,
+}
+
+/// What the control leaves say.
+pub(super) struct Control {
+    pub(super) programme: Programme,
+    pub(super) rounds: BTreeMap<Round, Span>,
+    pub(super) lots: BTreeMap<LotId, Approved>,
+    pub(super) freezes: Vec<Freeze>,
+}
+
+/// The genesis, if the log begins with that of the programme.
+pub(super) fn genesis(log: &LogView<'_>, programme: ProgrammeId) -> Option<Programme> {
+    use crate::wire::Message;
+    let signed = match IssuerLeaf::decode(log.entries.first()?) {
+        Ok(IssuerLeaf::Manifest(signed)) if signed.header.version == 0 => signed,
+        _ => return None,
+    };
+    Programme::new(&[signed], Vec::new()).ok().filter(|found| found.id() == programme)
+}
+
+impl Control {
+    /// Follows the control leaves, and the batches between them.
+    pub(super) fn read(
+        log: &mut LogView<'_>,
+        genesis: Programme,
+        keys: &[KeyEntry],
+        findings: &mut Vec<Finding>,
+    ) -> Self {
+        let mut control =
+            Self { programme: genesis, rounds: BTreeMap::new(), lots: BTreeMap::new(), freezes: Vec::new() };
+        let blank = log.finding(Check::GenesisInvalid);
+        // Variants 0 to 5 of an issuer's leaf are control leaves.
+        log.walk(
+            |variant| variant < 6,
+            findings,
+            |at, leaf: IssuerLeaf, findings| {
+                let mut found = |check| findings.push(Finding { check, ..blank.clone() }.at(at));
+                match leaf {
+                    // The genesis has been read.
+                    IssuerLeaf::Manifest(_) if at == 0 => {}
+                    IssuerLeaf::Manifest(signed) => control.manifest(&signed, keys, &mut found),
+                    IssuerLeaf::Lot(lot) => control.lot(at, &lot, &mut found),
+                    IssuerLeaf::Open(open) => match control.programme.open_round(open.round, open.manifest) {
+                        Ok(()) if !control.rounds.contains_key(&open.round) => {
+                            let span = Span { open: at, freeze: None, closing_freeze: None, close: None };
+                            control.rounds.insert(open.round, span);
+                        }
+                        _ => found(Check::OpenInvalid),
+                    },
+                    IssuerLeaf::Freeze(leaf) => control.freeze(at, leaf, &mut found),
+                    IssuerLeaf::Close(leaf) => match control.rounds.get_mut(&leaf.round) {
+                        Some(span) if span.freeze.is_some() && span.close.is_none() => span.close = Some(at),
+                        span => {
+                            found(Check::CloseInvalid);
+                            // The close counts all the same: the round's master is said to be gone.
+                            span.into_iter().for_each(|span| span.close = span.close.or(Some(at)));
+                        }
+                    },
+                    _ => {}
+                }
+            },
+        );
+        if control.programme.keys() != keys && !findings.iter().any(|finding| finding.check == Check::KeyList) {
+            findings.push(log.finding(Check::KeyList));
+        }
+        control
+    }
+
+    fn manifest(&mut self, signed: &SignedHeader, keys: &[KeyEntry], found: &mut impl FnMut(Check)) {
+        let known = self.programme.keys().len();
+        let until = signed.header.key_count as usize;
+        let result = match keys.get(known..until.max(known)) {
+            Some(new) => self.programme.append(signed, new),
+            None => Err(ManifestError::KeyList),
+        };
+        match result {
+            Ok(()) => {}
+            Err(ManifestError::Signatures) => found(Check::ManifestSignatures),
+            Err(ManifestError::KeyList | ManifestError::Key(_)) => found(Check::KeyList),
+            Err(_) => found(Check::ManifestInvalid),
+        }
+    }
+
+    fn lot(&mut self, at: u64, leaf: &LotLeaf, found: &mut impl FnMut(Check)) {
+        let newest = self.programme.latest();
+        let Some(terms) = newest.lot(leaf.lot).filter(|_| !self.lots.contains_key(&leaf.lot)) else {
+            return found(Check::LotInvalid);
+        };
+        let signed = LotLeaf::signed_bytes(&self.programme.id(), leaf.lot, leaf.count, &leaf.root);
+        if verify_officers(tag::LOT, &signed, newest, &leaf.signatures).is_err() {
+            // Nobody approved it: its tickets stay outside any lot.
+            return found(Check::LotSignatures);
+        }
+        let approved = Approved { at, count: leaf.count, root: leaf.root, terms: terms.clone() };
+        self.lots.insert(leaf.lot, approved);
+    }
+
+    fn freeze(&mut self, at: u64, leaf: FreezeLeaf, found: &mut impl FnMut(Check)) {
+        let in_force = self.programme.in_force(leaf.round).ok().map(|view| view.hash);
+        let Some(span) = self.rounds.get_mut(&leaf.round) else { return found(Check::FreezeInvalid) };
+        // A freeze without packs of a round that is frozen is a closing freeze: it opens the cohorts that are left.
+        let closing = leaf.packs.is_empty() && span.freeze.is_some();
+        let place = if closing { &mut span.closing_freeze } else { &mut span.freeze };
+        let ordered = leaf.packs.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        let late = !closing && span.close.is_some();
+        if place.is_some() || late || !ordered || in_force != Some(leaf.manifest) {
+            found(Check::FreezeInvalid);
+        }
+        place.get_or_insert(at);
+        let newest = self.programme.latest().hash();
+        self.freezes.push(Freeze { at, newest, leaf });
+    }
+
+    /// Whether a leaf of `round` may stand at `at`.
+    pub(super) fn round_fault(&self, round: Round, at: u64) -> Option<Check> {
+        match self.rounds.get(&round) {
+            None => Some(Check::RoundNotOpen),
+            Some(span) if at < span.open => Some(Check::RoundNotOpen),
+            Some(span) if span.close.is_some_and(|close| close < at) => Some(Check::RoundClosed),
+            Some(_) => None,
+        }
+    }
+
+    /// The version with this hash, which a freeze recorded from the chain itself.
+    pub(super) fn version(&self, hash: &ManifestHash) -> &Header {
+        self.programme.version(hash).expect("the hash was taken from the chain")
+    }
+
+    /// Sites that have keys of their own in a round, or share keys for any site.
+    fn sites_with_keys(&self, round: Round) -> BTreeSet<SiteId> {
+        let Ok(view) = self.programme.in_force(round) else { return BTreeSet::new() };
+        let listed = self.programme.keys().iter().take(view.header.key_count as usize);
+        let ids = listed.map(|entry| entry.id).filter(|id| id.round == round);
+        let (mut sites, mut any) = (BTreeSet::new(), false);
+        for id in ids {
+            any |= id.site.is_none();
+            sites.extend(id.site);
+        }
+        if any {
+            sites.extend(view.header.sites.iter().map(|site| site.id));
+        }
+        sites
+    }
+
+    /// Whether a site has keys in a round that was opened: then it owes a log.
+    pub(super) fn owes_a_log(&self, site: SiteId) -> bool {
+        self.rounds.keys().any(|round| self.sites_with_keys(*round).contains(&site))
+    }
+
+    /// Whether a site's opening pack told it to refuse a swapped voucher.
+    pub(super) fn warned(&self, site: SiteId, mark: &Mark) -> bool {
+        let round = self.programme.key(mark.key).map(|entry| entry.id.round);
+        let freeze = round.and_then(|round| self.rounds.get(&round)).and_then(|span| span.freeze);
+        self.freezes
+            .iter()
+            .any(|known| Some(known.at) == freeze && known.leaf.packs.iter().any(|(listed, _)| *listed == site))
+    }
+
+    /// The packs' part in what roots of the issuer's log are needed.
+    pub(super) fn pack_sizes(packs: &[OpeningPack]) -> BTreeSet<u64> {
+        packs.iter().map(|pack| pack.content.size).collect()
+    }
+
+    /// Checks packs against the freezes and the swaps: `swapped` holds the marks of valid swaps with their positions.
+    pub(super) fn check_packs(
+        &self,
+        log: &LogView<'_>,
+        published: &Published,
+        swapped: &[(Mark, u64)],
+        findings: &mut Vec<Finding>,
+        notes: &mut Vec<Note>,
+    ) {
+        let roots = log.roots(&Self::pack_sizes(&published.packs));
+        let digests: Vec<_> = published.packs.iter().map(OpeningPack::digest).collect();
+        let mut fixed = BTreeSet::new();
+        for (round, span) in &self.rounds {
+            let Some(freeze) = self.freezes.iter().find(|freeze| Some(freeze.at) == span.freeze) else { continue };
+            let found = |check| log.finding(check).at(freeze.at).round(*round);
+            let listed: BTreeSet<SiteId> = freeze.leaf.packs.iter().map(|(site, _)| *site).collect();
+            findings.extend(self.sites_with_keys(*round).difference(&listed).map(|_| found(Check::PackMissing)));
+            for (site, digest) in &freeze.leaf.packs {
+                let Some(index) = digests.iter().position(|known| known == digest) else {
+                    findings.push(found(Check::PackMissing));
+                    continue;
+                };
+                fixed.insert(index);
+                let pack = &published.packs[index];
+                let place = self.programme.in_force(*round).map(|view| Place::new(&view, *site)).ok();
+                let content = &pack.content;
+                if pack.verify(&self.programme.latest().issuer_log.key).is_err()
+                    || Some(content.place) != place
+                    || content.size > freeze.at
+                    || roots.get(&content.size) != Some(&content.root)
+                {
+                    findings.push(found(Check::PackInvalid));
+                }
+                if content.swapped != self.swapped_for(swapped, *round, *site, freeze.at) {
+                    findings.push(found(Check::PackSwapped));
+                }
+            }
+        }
+        for (index, pack) in published.packs.iter().enumerate().filter(|(index, _)| !fixed.contains(index)) {
+            if pack.verify(&self.programme.latest().issuer_log.key).is_ok() {
+                findings.push(log.finding(Check::PackDiffers).round(pack.content.place.round));
+            } else {
+                notes.push(Note::PackIgnored { index });
+            }
+        }
+    }
+
+    /// The marks that a site must refuse in a round: swapped before the freeze, of the site or of any.
+    fn swapped_for(&self, swapped: &[(Mark, u64)], round: Round, site: SiteId, freeze: u64) -> Vec<Mark> {
+        let concerns = |mark: &Mark| {
+            self.programme
+                .key(mark.key)
+                .is_some_and(|entry| entry.id.round == round && entry.id.site.is_none_or(|bound| bound == site))
+        };
+        let mut marks: Vec<Mark> =
+            swapped.iter().filter(|(mark, at)| *at < freeze && concerns(mark)).map(|(mark, _)| *mark).collect();
+        marks.sort_unstable();
+        marks.dedup();
+        marks
+    }
+}

@@ -1,0 +1,350 @@
+//! Cohort openings, and what they grant against what was drawn (spec 9.4).
+//!
+//! ```text
+//! lapse, round t:      drawn <= sum_c [drawn_c < t <= expires_c] accrual_j(S_c, n_c) + sum_c [drawn_c = t] S_c.balance_j
+//! carry, up to t:      drawn <= sum_c [drawn_c <= t] (E_j(S_c, n_c, min(t, expires_c)) - S_c.debit_j)
+//! ```
+//!
+//! `S_c` is the opened sum of a cohort, `n_c` its count. Amends are cohorts of their own, and the old `M` still counts: an
+//! upper bound. `E_j` is evaluated accrual by accrual, each of which an opening discloses. Members that no valid opening covers
+//! count with the maximum that schema and lots allow.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Check, DrawnTotals, Finding, Note, batch,
+    control::{Approved, Control},
+    log::LogView,
+};
+use crate::{
+    cohort::{CohortClass, CohortError},
+    group::{Element, Point},
+    ids::{LineId, LotId, Round, Units},
+    log::leaf::CohortOpening,
+    programme::{Carry, Form, Header, Line, Schema},
+    secret::Weights,
+};
+
+/// An enrolment or amend, as far as grants go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    pub(super) class: CohortClass,
+    pub(super) lot: LotId,
+    pub(super) at: u64,
+}
+
+/// Where openings stand: freeze and place in its list.
+type Place = (usize, usize);
+
+/// Sums of `M` over the ranges of the openings.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sums {
+    /// Ranges by class, ascending and without overlap.
+    ranges: BTreeMap<CohortClass, Vec<(u64, u64, Place)>>,
+    sums: BTreeMap<Place, Element>,
+}
+
+impl Sums {
+    /// The openings whose ranges continue their class's.
+    pub(super) fn new(log: &LogView<'_>, control: &Control, findings: &mut Vec<Finding>) -> Self {
+        let mut ranges: BTreeMap<CohortClass, Vec<(u64, u64, Place)>> = BTreeMap::new();
+        for (index, freeze) in control.freezes.iter().enumerate() {
+            for (offset, opening) in freeze.leaf.openings.iter().enumerate() {
+                let class = ranges.entry(opening.class).or_default();
+                let start = class.last().map_or(0, |(_, to, _)| *to);
+                if opening.from == start && opening.from < opening.to && opening.to <= freeze.at {
+                    class.push((opening.from, opening.to, (index, offset)));
+                } else {
+                    findings.push(log.finding(Check::OpeningRange).at(freeze.at));
+                }
+            }
+        }
+        Self { ranges, sums: BTreeMap::new() }
+    }
+
+    /// The same ranges, with nothing summed.
+    pub(super) fn empty(&self) -> Self {
+        Self { ranges: self.ranges.clone(), sums: BTreeMap::new() }
+    }
+
+    fn place(&self, class: &CohortClass, at: u64) -> Option<Place> {
+        let ranges = self.ranges.get(class)?;
+        let next = ranges.partition_point(|(_, to, _)| *to <= at);
+        ranges.get(next).filter(|(from, ..)| *from <= at).map(|(.., place)| *place)
+    }
+
+    /// Adds the `M` of a member to the opening that covers it, if one does.
+    pub(super) fn add(&mut self, class: &CohortClass, at: u64, m: Element) {
+        if let Some(place) = self.place(class, at) {
+            self.add_at(place, m);
+        }
+    }
+
+    fn add_at(&mut self, place: Place, m: Element) {
+        self.sums.entry(place).and_modify(|sum| *sum += m).or_insert(m);
+    }
+
+    pub(super) fn merge(&mut self, other: Self) {
+        other.sums.into_iter().for_each(|(place, sum)| self.add_at(place, sum));
+    }
+}
+
+/// An opening under audit.
+struct Claimed<'a> {
+    place: Place,
+    opening: &'a CohortOpening,
+    header: &'a Header,
+    at: u64,
+    total: Option<Point>,
+    /// Members by lot.
+    lots: BTreeMap<LotId, u64>,
+}
+
+/// What is granted: opened sums, and members that are bounded by the maximum.
+pub(super) struct Granted<'a> {
+    opened: Vec<&'a CohortOpening>,
+    /// Members that no valid opening covers, by class and lot.
+    unopened: BTreeMap<(CohortClass, LotId), u64>,
+    lots: &'a BTreeMap<LotId, Approved>,
+    first: Round,
+    schema: &'a Schema,
+}
+
+impl<'a> Granted<'a> {
+    /// Checks all openings.
+    pub(super) fn new(
+        log: &LogView<'_>,
+        control: &'a Control,
+        members: &[Member],
+        sums: &Sums,
+        weights: &mut Weights,
+        findings: &mut Vec<Finding>,
+        notes: &mut Vec<Note>,
+    ) -> Self {
+        let mut by_place: BTreeMap<Place, BTreeMap<LotId, u64>> = BTreeMap::new();
+        for member in members {
+            if let Some(place) = sums.place(&member.class, member.at) {
+                *by_place.entry(place).or_default().entry(member.lot).or_default() += 1;
+            }
+        }
+        let mut claims: Vec<Claimed<'a>> = sums
+            .ranges
+            .values()
+            .flatten()
+            .map(|(.., place)| {
+                let freeze = &control.freezes[place.0];
+                Claimed {
+                    place: *place,
+                    opening: &freeze.leaf.openings[place.1],
+                    header: control.version(&freeze.newest),
+                    at: freeze.at,
+                    total: sums.sums.get(place).and_then(|sum| Point::encode(*sum).ok()),
+                    lots: by_place.remove(place).unwrap_or_default(),
+                }
+            })
+            .collect();
+        claims.sort_by_key(|claim| claim.place);
+        let mut refuse = |claim: &Claimed<'_>, check| {
+            findings.push(log.finding(check).at(claim.at));
+        };
+        claims.retain(|claim| {
+            let counted = claim.lots.values().sum::<u64>() == claim.opening.count;
+            if !counted {
+                refuse(claim, Check::OpeningCount);
+            }
+            counted
+        });
+        let programme = &control.programme;
+        let culprits = batch::culprits(&claims, weights, &|claim, weights, accumulator| {
+            let total = claim.total.ok_or(CohortError::Shape)?;
+            claim.opening.accumulate(programme, claim.header, total, weights, accumulator)
+        });
+        for (index, error) in culprits.into_iter().rev() {
+            let claim = claims.remove(index);
+            let too_small = matches!(error, Some(CohortError::TooSmall));
+            refuse(&claim, if too_small { Check::CohortTooSmall } else { Check::OpeningInvalid });
+        }
+        for claim in &claims {
+            if claim.exceeds(control) {
+                refuse(claim, Check::OpeningBeyondSchema);
+            }
+        }
+        let valid: Vec<Place> = claims.iter().map(|claim| claim.place).collect();
+        let mut unopened: BTreeMap<(CohortClass, LotId), u64> = BTreeMap::new();
+        for member in members {
+            let opened = sums.place(&member.class, member.at).is_some_and(|place| valid.binary_search(&place).is_ok());
+            if !opened {
+                *unopened.entry((member.class, member.lot)).or_default() += 1;
+            }
+        }
+        let mut classes: BTreeMap<CohortClass, u64> = BTreeMap::new();
+        unopened.iter().for_each(|((class, _), count)| *classes.entry(*class).or_default() += count);
+        notes.extend(classes.into_iter().map(|(class, count)| Note::BoundByMaximum { class, count }));
+        check_classes(log, control, members, sums, findings);
+        Self {
+            opened: claims.iter().map(|claim| claim.opening).collect(),
+            unopened,
+            lots: &control.lots,
+            first: programme.latest().policy.first_round,
+            schema: programme.schema(),
+        }
+    }
+
+    /// What all members of a form can have at most.
+    fn all(&self, included: impl Fn(&CohortClass) -> bool, form: &Form) -> i128 {
+        let opened = self.opened.iter().filter(|opening| included(&opening.class));
+        let opened: i128 = opened.map(|opening| opening.evaluate(form, self.schema)).sum();
+        let unopened = self.unopened.iter().filter(|((class, _), _)| included(class));
+        opened + unopened.map(|(_, count)| form.maximum(self.schema) * i128::from(*count)).sum::<i128>()
+    }
+
+    /// What a member of a lot starts with of a line, at most.
+    fn start(&self, class: &CohortClass, lot: LotId, line: LineId) -> i128 {
+        start(self.lots, class, lot, line, self.schema)
+    }
+
+    /// The bound of a lapse line in a round.
+    fn lapse(&self, line: &Line, round: Round) -> i128 {
+        let live = |class: &CohortClass| class.drawn < round && round <= class.expires;
+        let state = usize::from(line.state);
+        let opened = self.opened.iter().filter(|opening| opening.class.drawn == round);
+        let opened: i128 = opened.map(|opening| i128::from(opening.states[state])).sum();
+        let unopened = self.unopened.iter().filter(|((class, _), _)| class.drawn == round);
+        let unopened: i128 =
+            unopened.map(|((class, lot), count)| self.start(class, *lot, line.id) * i128::from(*count)).sum();
+        self.all(live, &line.accrual_at(round)) + opened + unopened
+    }
+
+    /// The bound of a carry line up to a round.
+    fn carry(&self, line: &Line, round: Round) -> i128 {
+        let state = usize::from(line.state);
+        let mut bound = 0;
+        for opening in self.opened.iter().filter(|opening| opening.class.drawn <= round) {
+            let until = round.min(opening.class.expires);
+            bound += accrued(line, self.first, until, |form| opening.evaluate(form, self.schema))
+                - i128::from(opening.states[state]);
+        }
+        for ((class, lot), count) in self.unopened.iter().filter(|((class, _), _)| class.drawn <= round) {
+            // From the round after the start: the debit began with what had accrued until then.
+            let from = self.first.max(Round(class.drawn.0.saturating_add(1)));
+            let until = round.min(class.expires);
+            let each = accrued(line, from, until, |form| form.maximum(self.schema)) + self.start(class, *lot, line.id);
+            bound += each * i128::from(*count);
+        }
+        bound
+    }
+
+    /// Holds the draws of every opened round against the bound; `drawn` has the units by round and line.
+    pub(super) fn check(
+        &self,
+        log: &LogView<'_>,
+        control: &Control,
+        drawn: &BTreeMap<(Round, LineId), u128>,
+        findings: &mut Vec<Finding>,
+    ) -> BTreeMap<(Round, LineId), DrawnTotals> {
+        let units = |value: i128| Units(u64::try_from(value.max(0)).unwrap_or(u64::MAX));
+        let mut totals = BTreeMap::new();
+        let mut carried: BTreeMap<LineId, (i128, i128)> = BTreeMap::new();
+        for round in control.rounds.keys() {
+            let Ok(view) = control.programme.in_force(*round) else { continue };
+            for line in &view.header.lines {
+                let now = drawn.get(&(*round, line.id)).map_or(0, |units| i128::try_from(*units).unwrap_or(i128::MAX));
+                let (sum, excess) = carried.entry(line.id).or_default();
+                let (bounded, granted) = match line.carry {
+                    Carry::Lapse => (now, self.lapse(line, *round)),
+                    Carry::Carry => {
+                        *sum = sum.saturating_add(now);
+                        (*sum, self.carry(line, *round))
+                    }
+                };
+                // A carry line's excess of an earlier round is not found again.
+                let before = if line.carry == Carry::Carry { *excess } else { 0 };
+                let over = bounded.saturating_sub(granted.max(0)).max(0);
+                if over > before {
+                    let finding = log.finding(Check::DrawnPastGranted).round(*round);
+                    findings.push(finding.stake(line.id, units(over - before)));
+                }
+                *excess = over.max(before);
+                let row = DrawnTotals { drawn: units(now), bounded: units(bounded), granted: units(granted) };
+                totals.insert((*round, line.id), row);
+            }
+        }
+        totals
+    }
+}
+
+/// What a member of a lot starts with of a line, at most. Amends start with nothing.
+fn start(lots: &BTreeMap<LotId, Approved>, class: &CohortClass, lot: LotId, line: LineId, schema: &Schema) -> i128 {
+    let terms = lots.get(&lot).filter(|_| !class.amend);
+    let given = terms.and_then(|lot| lot.terms.start.balances.iter().find(|(id, _)| *id == line));
+    given.map_or(0, |(_, form)| form.maximum(schema))
+}
+
+/// `E_j` from one round to another, both included, accrual by accrual.
+fn accrued(line: &Line, from: Round, until: Round, evaluate: impl Fn(&Form) -> i128) -> i128 {
+    let mut sum = 0;
+    for (index, entry) in line.accrual.iter().enumerate() {
+        let begins = entry.round.max(from);
+        let next = line.accrual.get(index + 1).map_or(u32::MAX, |next| next.round.0 - 1);
+        let ends = next.min(until.0);
+        if begins.0 <= ends {
+            sum += evaluate(&entry.value) * i128::from(ends - begins.0 + 1);
+        }
+    }
+    sum
+}
+
+/// The smallest value of a form over the schema's ranges.
+fn minimum(form: &Form, schema: &Schema) -> i128 {
+    form.terms.iter().fold(i128::from(form.constant), |sum, (at, coefficient)| {
+        let attribute = &schema.attributes[usize::from(*at)];
+        let at_bound = if *coefficient > 0 { attribute.min } else { attribute.max };
+        sum + i128::from(*coefficient) * i128::from(at_bound)
+    })
+}
+
+impl Claimed<'_> {
+    /// Whether the sums are beyond what as many households can have: attributes outside the schema, more at the start than the
+    /// lots give, or anything on a spare.
+    fn exceeds(&self, control: &Control) -> bool {
+        let (opening, schema, lines) = (self.opening, &self.header.schema, &self.header.lines);
+        let count = i128::from(opening.count);
+        let forms = opening.forms.iter().any(|(form, sum)| {
+            !(minimum(form, schema) * count..=form.maximum(schema) * count).contains(&i128::from(*sum))
+        });
+        let first = self.header.policy.first_round;
+        let starts = lines.iter().any(|line| {
+            let each = self.lots.iter().map(|(lot, members)| {
+                start(&control.lots, &opening.class, *lot, line.id, schema) * i128::from(*members)
+            });
+            let state = i128::from(opening.states[usize::from(line.state)]);
+            let held = match line.carry {
+                Carry::Lapse => state,
+                Carry::Carry => {
+                    accrued(line, first, opening.class.drawn, |form| opening.evaluate(form, schema)) - state
+                }
+            };
+            !(0..=each.sum()).contains(&held)
+        });
+        let spare = |at: usize| !lines.iter().any(|line| usize::from(line.state) == at);
+        forms || starts || opening.states.iter().enumerate().any(|(at, state)| spare(at) && *state != 0)
+    }
+}
+
+/// At each freeze, every class with enough members since its last opening must have been opened.
+fn check_classes(log: &LogView<'_>, control: &Control, members: &[Member], sums: &Sums, findings: &mut Vec<Finding>) {
+    let mut by_class: BTreeMap<CohortClass, Vec<u64>> = BTreeMap::new();
+    members.iter().for_each(|member| by_class.entry(member.class).or_default().push(member.at));
+    for (class, mut positions) in by_class {
+        positions.sort_unstable();
+        let ranges = sums.ranges.get(&class).map_or(&[][..], Vec::as_slice);
+        for (index, freeze) in control.freezes.iter().enumerate() {
+            let opened = ranges.iter().take_while(|(.., place)| place.0 <= index).last().map_or(0, |(_, to, _)| *to);
+            let below = |end: u64| positions.partition_point(|at| *at < end);
+            let waiting = below(freeze.at).saturating_sub(below(opened));
+            if waiting as u64 >= u64::from(control.version(&freeze.newest).policy.cohort_min) {
+                findings.push(log.finding(Check::ClassUnopened).at(freeze.at));
+            }
+        }
+    }
+}
