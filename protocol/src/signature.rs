@@ -18,10 +18,15 @@ impl PublicKey {
         Self(key.verifying_key().to_bytes())
     }
 
-    /// Whether the bytes are a usable key: a point, not of small order.
+    /// Whether the bytes are a usable key: the canonical encoding of a point that is not of small order.
     pub fn is_valid(&self) -> bool {
-        VerifyingKey::from_bytes(&self.0).is_ok_and(|key| !key.is_weak())
+        is_canonical(&self.0) && VerifyingKey::from_bytes(&self.0).is_ok_and(|key| !key.is_weak())
     }
+}
+
+/// Whether the encoded y is below the field's modulus 2^255 - 19. Decompression accepts a second encoding of the same key.
+pub(crate) fn is_canonical([low, middle @ .., high]: &[u8; 32]) -> bool {
+    *low < 0xed || high & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff)
 }
 
 impl fmt::Debug for PublicKey {
@@ -61,6 +66,9 @@ pub fn sign(tag: &'static str, message: &[u8], key: &SigningKey) -> Signature {
 /// # Errors
 /// [`BadSignature`]: wrong key, tag, message or signature, or a key that is not one.
 pub fn verify(tag: &'static str, message: &[u8], key: &PublicKey, signature: &Signature) -> Result<(), BadSignature> {
+    if !is_canonical(&key.0) {
+        return Err(BadSignature);
+    }
     let key = VerifyingKey::from_bytes(&key.0).map_err(|_| BadSignature)?;
     let mut bytes = [0; 64];
     bytes[..32].copy_from_slice(&signature.r);
@@ -85,5 +93,14 @@ mod tests {
         assert_eq!(verify(tag::QUOTE, b"message", &other, &signature), Err(BadSignature));
         assert_eq!(verify(tag::QUOTE, b"message", &PublicKey([0; 32]), &signature), Err(BadSignature));
         assert!(!PublicKey([0; 32]).is_valid() && public.is_valid());
+    }
+
+    /// y = 3 is a point of large order; its second encoding is 2^255 - 19 + 3 and decompresses in the library.
+    #[test]
+    fn a_second_encoding_of_a_key_is_refused() {
+        let (mut low, mut high) = ([0; 32], [0xff; 32]);
+        (low[0], high[0], high[31]) = (3, 0xf0, 0x7f);
+        assert!(PublicKey(low).is_valid());
+        assert!(VerifyingKey::from_bytes(&high).is_ok_and(|key| !key.is_weak()) && !PublicKey(high).is_valid());
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{NoteError, NoteSignature, SignedNote};
+use crate::signature::is_canonical;
 
 /// How a key signs notes: the type byte of `signed-note`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,10 +71,7 @@ impl VerifierKey {
     /// [`NoteError::KeyName`] or [`NoteError::WeakKey`].
     pub fn new(name: &str, key_type: KeyType, key: VerifyingKey) -> Result<Self, NoteError> {
         check_name(name)?;
-        // Decompression accepts y above the field's modulus 2^255 - 19, a second encoding of the same key.
-        let [low, middle @ .., high] = key.as_bytes();
-        let canonical = *low < 0xed || high & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff);
-        if key.is_weak() || !canonical {
+        if key.is_weak() || !is_canonical(key.as_bytes()) {
             return Err(NoteError::WeakKey);
         }
         Ok(Self { name: name.to_owned(), key_type, key })
