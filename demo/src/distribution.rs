@@ -1,7 +1,7 @@
 //! The distribution: enrolment, then for each round roll-over, draw, freeze, redemption and statements.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
 };
 
@@ -16,6 +16,7 @@ use annona_protocol::{
     audit::keys_to_bytes,
     credential::IssuerKey,
     ids::{LineId, Round, SiteId, Units},
+    log::{TreeHash, merkle::leaf_hash},
     programme::InForce,
     signature::PublicKey,
     slip::{OpeningPack, Receipt, RefusalSlip},
@@ -202,20 +203,14 @@ impl Distribution {
 
     /// Checks that every receipt's leaf is in its site's log, and keeps the receipts in an order that groups nothing.
     fn keep_receipts(&mut self, round: Round) -> anyhow::Result<()> {
-        use annona_protocol::log::leaf::SiteLeaf;
-        let mut logged = std::collections::HashSet::new();
-        for (at, log) in self.site_logs.iter().enumerate() {
-            for entry in log.entries() {
-                if let SiteLeaf::Voucher(leaf) = SiteLeaf::decode(entry)? {
-                    logged.insert((site_id(at), leaf.voucher.shown.mark(), leaf.number));
-                }
-            }
-        }
+        let logged: HashSet<(SiteId, TreeHash)> = (0..)
+            .zip(&self.site_logs)
+            .flat_map(|(at, log)| log.entries().iter().map(move |entry| (site_id(at), leaf_hash(entry))))
+            .collect();
         let mut receipts: Vec<Receipt> =
             self.households.iter_mut().flat_map(|household| household.wallet.take_receipts()).collect();
         for receipt in &receipts {
-            let terms = receipt.content;
-            let is_logged = logged.contains(&(terms.place.site, terms.mark, terms.number));
+            let is_logged = logged.contains(&(receipt.content.place.site, receipt.content.leaf));
             anyhow::ensure!(is_logged, "a receipt's voucher is not in its site's log");
         }
         receipts.sort_unstable_by_key(|receipt| receipt.content.mark);

@@ -12,7 +12,7 @@ use annona_protocol::{
     ids::{Digest, KeyIndex, LineId, QuoteId, Round, Units},
     log::{
         MerkleError,
-        leaf::{OwedLeaf, OwedVoidedLeaf, SiteLeaf, VoidLeaf},
+        leaf::{Leaf as _, OwedLeaf, OwedVoidedLeaf, SiteLeaf, VoidLeaf},
     },
     programme::InForce,
     redeem::{BearerVoucher, Counter, RedeemRequest, Refusal, VerifiedVisit, VoidRequest},
@@ -207,7 +207,9 @@ impl<'a> Site<'a> {
             .iter()
             .map(|leaf| {
                 let mark = leaf.voucher.shown.mark();
-                let terms = ReceiptTerms { place: *self.place(), mark, number: leaf.number, batch, pending: false };
+                let hash = SiteLeaf::Voucher(*leaf).tree_hash();
+                let terms =
+                    ReceiptTerms { place: *self.place(), mark, number: leaf.number, leaf: hash, batch, pending: false };
                 Signed::sign(terms, &self.key)
             })
             .collect();

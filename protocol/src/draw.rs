@@ -118,7 +118,8 @@ impl RoundKeys {
         request: &SessionRequest,
         rng: &mut R,
     ) -> Result<SigningSession, DrawError> {
-        if request.round != view.round {
+        // A refresh asks for nothing and has no session.
+        if request.round != view.round || request.keys.is_empty() {
             return Err(DrawError::Malformed);
         }
         view.units(&request.keys)?;

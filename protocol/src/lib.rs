@@ -49,6 +49,8 @@ pub mod slots;
 pub mod swap;
 pub mod ticket;
 pub mod transcript;
+#[cfg(test)]
+mod transcription;
 pub mod voucher;
 pub mod wire;
 

@@ -22,7 +22,7 @@ use std::{fmt, str::FromStr};
 use base64::{DecodeError, Engine as _, engine::general_purpose::STANDARD as BASE64};
 use ed25519_dalek::{Signer as _, SigningKey};
 
-use self::key::check_name;
+pub(crate) use self::key::check_name;
 use super::merkle::{TreeHash, empty_root};
 
 mod key;

@@ -121,6 +121,11 @@ fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
+/// Whether a log or witness can sign notes under the name.
+fn is_log_name(name: &str) -> bool {
+    crate::log::note::check_name(name).is_ok()
+}
+
 fn ascending<T: Ord + Copy>(ids: impl Iterator<Item = T>) -> Option<T> {
     let ids: Vec<T> = ids.collect();
     ids.windows(2).find(|pair| pair[0] >= pair[1]).map(|pair| pair[1])
@@ -132,7 +137,7 @@ fn since_is_ordered<T>(entries: &[Since<T>]) -> bool {
 
 fn keys_are_usable(keys: &[LogKey]) -> bool {
     let distinct: HashSet<_> = keys.iter().map(|key| key.key).collect();
-    distinct.len() == keys.len() && keys.iter().all(|key| key.key.is_valid() && !key.name.is_empty())
+    distinct.len() == keys.len() && keys.iter().all(|key| key.key.is_valid() && is_log_name(&key.name))
 }
 
 impl Header {
@@ -249,7 +254,7 @@ impl Header {
             let usable = !site.logs.is_empty()
                 && site.slots <= 4
                 && site.slots != 1
-                && site.logs.iter().all(|log| log.key.is_valid() && !log.name.is_empty())
+                && site.logs.iter().all(|log| log.key.is_valid() && is_log_name(&log.name))
                 && site.logs.iter().all(|log| logs.insert(&log.name) && keys.insert(log.key));
             ensure(usable, ManifestError::Site(site.id))?;
         }

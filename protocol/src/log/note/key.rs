@@ -154,7 +154,7 @@ impl From<VerifierKey> for String {
 }
 
 /// The rule for names of keys.
-pub(super) fn check_name(name: &str) -> Result<(), NoteError> {
+pub(crate) fn check_name(name: &str) -> Result<(), NoteError> {
     let refused = |character: char| character.is_whitespace() || character < ' ' || character == '+';
     if name.is_empty() || name.contains(refused) { Err(NoteError::KeyName) } else { Ok(()) }
 }
