@@ -599,8 +599,9 @@ impl DrawRequest {
         if self.round != view.round || !self.slots.is_well_formed() {
             return Err(DrawError::Malformed);
         }
-        let entries = view.expand(&self.keys)?;
+        // The counts are the sender's: checked before a list of that many entries is made.
         let statement = Statement::draw(view, &view.units(&self.keys)?)?;
+        let entries = view.expand(&self.keys)?;
         let commitments = match session {
             Some(session) if session.offer().session == self.session && session.keys() == self.keys => {
                 session.offer().commitments.as_slice()

@@ -231,7 +231,7 @@ impl<'a> InForce<'a> {
         Ok(units)
     }
 
-    /// The points of a list of keys, one a voucher, in order.
+    /// The points of a list of keys, one a voucher, in order; of a list that [`InForce::units`] has checked.
     pub(crate) fn expand(&self, keys: &[(KeyIndex, u32)]) -> Result<Vec<KeyEntry>, KeyListError> {
         let mut expanded = Vec::new();
         for (at, count) in keys {
