@@ -51,10 +51,11 @@ impl Point {
     /// # Errors
     /// [`GroupError::NotAPoint`] if the bytes are not canonical, [`GroupError::Identity`] for the identity.
     pub fn decode(bytes: [u8; 32]) -> Result<Self, GroupError> {
-        let element = CompressedRistretto(bytes).decompress().ok_or(GroupError::NotAPoint)?;
-        if element.is_identity() {
+        // The identity has this one encoding.
+        if bytes == [0; 32] {
             return Err(GroupError::Identity);
         }
+        let element = CompressedRistretto(bytes).decompress().ok_or(GroupError::NotAPoint)?;
         Ok(Self { element, encoding: bytes })
     }
 
@@ -72,6 +73,18 @@ impl Point {
     /// The double of `half`, whose encoding is known already.
     pub(crate) fn from_half(half: &Element, encoding: [u8; 32]) -> Self {
         Self { element: half + half, encoding }
+    }
+
+    /// The doubles of `halves`, encoded together: one inversion for all.
+    ///
+    /// # Errors
+    /// [`GroupError::Identity`] if one is the identity.
+    pub(crate) fn encode_halves<const N: usize>(halves: [Element; N]) -> Result<[Self; N], GroupError> {
+        let encodings = encode_doubled(&halves);
+        if encodings.contains(&[0; 32]) {
+            return Err(GroupError::Identity);
+        }
+        Ok(std::array::from_fn(|at| Self::from_half(&halves[at], encodings[at])))
     }
 
     /// Hashes 64 uniform bytes to the group by the ristretto one-way map.

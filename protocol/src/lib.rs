@@ -35,6 +35,8 @@ pub mod enrol;
 #[cfg(any(test, feature = "hazmat"))]
 pub mod fixture;
 pub mod group;
+#[cfg(any(test, feature = "hazmat"))]
+pub mod hazmat;
 pub mod ids;
 pub mod log;
 pub mod programme;

@@ -160,10 +160,9 @@ impl Weights {
             self.stream.fill(&mut self.buffer);
             self.at = 0;
         }
-        let mut wide = [0u8; 32];
-        wide[..16].copy_from_slice(&self.buffer[self.at..self.at + 16]);
+        let mut bytes = [0u8; 16];
+        bytes.copy_from_slice(&self.buffer[self.at..self.at + 16]);
         self.at += 16;
-        // 128 bits are always below the group order.
-        Scalar::from_bytes_mod_order(wide)
+        Scalar::from(u128::from_le_bytes(bytes))
     }
 }

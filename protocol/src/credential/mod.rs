@@ -152,7 +152,7 @@ impl IssuerKey {
     }
 
     /// `(A, e)` for a `B`.
-    fn mac(&self, b: &Point) -> Result<(Point, Scalar), IssueError> {
+    pub(crate) fn mac(&self, b: &Point) -> Result<(Point, Scalar), IssueError> {
         let e = self.e(b);
         let sum = Zeroizing::new(self.x.expose() + e);
         if *sum == Scalar::ZERO {

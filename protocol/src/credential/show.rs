@@ -282,17 +282,20 @@ impl Prover {
         let r3 = Zeroizing::new(r2.expose().invert());
         let r12 = Zeroizing::new(r1.expose() * r2.expose());
 
-        let a_prime = Point::encode(group::multiply(credential.a.element(), &r12))?;
-        let d = Point::encode(group::multiply(credential.b.element(), r2.expose()))?;
-        let minus_e = Zeroizing::new(-credential.e.expose());
-        let a_bar = Point::encode(group::combine(&[*r1.expose(), *minus_e], &[*d.element(), *a_prime.element()]))?;
-
         let new_values: Vec<i64> = statement
             .update
             .iter()
             .map(|form| i64::try_from(form.evaluate(&credential.values)).map_err(|_| ShowError::Uncovered))
             .collect::<Result<_, _>>()?;
         let unsigned = Unsigned { r: r_new, serial: serial_new, values: new_values };
+
+        // Halves, because doubles are cheap to encode together. `Abar = r1*D - e*A'`.
+        let half = |scalar: &Scalar| Zeroizing::new(scalar.div_by_2());
+        let a_prime = group::multiply(credential.a.element(), &half(&r12));
+        let d = group::multiply(credential.b.element(), &half(r2.expose()));
+        let minus_e = Zeroizing::new(-credential.e.expose());
+        let a_bar = group::combine(&[*r1.expose(), *minus_e], &[d, a_prime]);
+        let [a_prime, d, a_bar] = Point::encode_halves([a_prime, d, a_bar])?;
         let commitment = new_commitment(view, credential, statement, &unsigned)?;
         let points = Points { serial: *credential.serial.expose(), a_prime, d, a_bar, commitment };
         bind_points(&mut transcript, statement, &points, width);
