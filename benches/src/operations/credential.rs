@@ -24,7 +24,7 @@ const CODE: [u8; 10] = [5; 10];
 
 fn grant(world: &World, kind: TicketKind) -> TicketGrant {
     let lot = if kind == TicketKind::Amend { AMEND_LOT } else { LOT };
-    world.fixture.grant(lot, kind, &TicketCode::new(CODE), EXPIRES, &ATTRIBUTES)
+    world.fixture.grant(lot, kind, &TicketCode::from_bytes(CODE), EXPIRES, &ATTRIBUTES)
 }
 
 /// Enrolment, step by step.
@@ -35,7 +35,7 @@ pub fn enrol(world: &'static World) -> Vec<Case> {
         (world::rng(20), world::rng(21), world::rng(22), world::rng(23), world::rng(24));
     let request = move || {
         let slots = slots(&mut r0);
-        EnrolContext::new(programme, TicketKind::Enrol, TicketCode::new(CODE), slots, &mut r0).expect("well formed")
+        EnrolContext::new(programme, TicketKind::Enrol, TicketCode::from_bytes(CODE), slots, &mut r0).expect("well formed")
     };
     let (mut one, mut two, mut three) = (request.clone(), request.clone(), request);
     let grant = grant(world, TicketKind::Enrol);
@@ -45,7 +45,7 @@ pub fn enrol(world: &'static World) -> Vec<Case> {
         Case::new(
             GROUP,
             "request",
-            move || (TicketCode::new(CODE), slots(&mut r1)),
+            move || (TicketCode::from_bytes(CODE), slots(&mut r1)),
             move |(code, slots)| EnrolContext::new(programme, TicketKind::Enrol, code, slots, &mut r2),
         ),
         Case::new(GROUP, "verify", move || one().1, move |request| request.verify(programme, &mut r3).expect("honest")),
@@ -204,7 +204,7 @@ pub fn amend(world: &'static World) -> Vec<Case> {
     let grant = grant(world, TicketKind::Amend);
     let mut r0 = world::rng(50);
     let (context, request) =
-        AmendContext::new(&world.view(), &world.credential, TicketCode::new(CODE), slots(&mut r0), &mut r0)
+        AmendContext::new(&world.view(), &world.credential, TicketCode::from_bytes(CODE), slots(&mut r0), &mut r0)
             .expect("rolled over");
     let (one, two) = (copy(&request), copy(&request));
     let verified = request.verify(&world.view(), issuer, &mut r0).expect("honest");
@@ -215,7 +215,7 @@ pub fn amend(world: &'static World) -> Vec<Case> {
         Case::new(
             GROUP,
             "prove",
-            move || (TicketCode::new(CODE), slots(&mut r1)),
+            move || (TicketCode::from_bytes(CODE), slots(&mut r1)),
             move |(code, slots)| {
                 AmendContext::new(&world.view(), &world.credential, code, slots, &mut r2).expect("rolled over")
             },
