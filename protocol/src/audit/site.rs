@@ -33,7 +33,19 @@ pub(super) struct Accepted {
     pub(super) at: u64,
     /// Whether the voucher verifies: a false one proves nothing.
     pub(super) valid: bool,
+    /// Whether a void names it: what the site states.
+    void_claimed: bool,
+    /// Whether the holder agreed to the void.
     pub(super) voided: bool,
+}
+
+/// A void in a site's log.
+#[derive(Clone, Copy)]
+struct Void {
+    mark: Mark,
+    number: u32,
+    at: u64,
+    proven: bool,
 }
 
 /// What a site's log says.
@@ -43,7 +55,7 @@ pub(super) struct SiteLog<'a> {
     key: PublicKey,
     statements: Vec<(u64, SiteStatement)>,
     pub(super) accepted: Vec<Accepted>,
-    voids: Vec<(Mark, u32, u64)>,
+    voids: Vec<Void>,
     owed: Vec<(u64, OwedLeaf)>,
     collected: Vec<(u64, CollectedLeaf)>,
     owed_voids: Vec<(u64, EncodedPoint)>,
@@ -54,7 +66,7 @@ pub(super) struct SiteLog<'a> {
 struct Part {
     found: Vec<Finding>,
     accepted: Vec<Accepted>,
-    voids: Vec<(Mark, u32, u64)>,
+    voids: Vec<Void>,
     owed: Vec<(u64, OwedLeaf)>,
     collected: Vec<(u64, CollectedLeaf)>,
     owed_voids: Vec<(u64, EncodedPoint)>,
@@ -120,10 +132,12 @@ impl<'a> SiteLog<'a> {
     /// Each void cancels one acceptance of this log.
     fn match_voids(&mut self, control: &Control, findings: &mut Vec<Finding>) {
         batch::sort(&mut self.accepted);
-        for (mark, number, at) in &self.voids {
+        for Void { mark, number, at, proven } in &self.voids {
             let found = self.accepted.binary_search_by_key(&(*mark, *number), |known| (known.mark, known.number));
             match found.ok().map(|index| &mut self.accepted[index]) {
-                Some(accepted) if !accepted.voided => accepted.voided = true,
+                Some(accepted) if !accepted.void_claimed => {
+                    (accepted.void_claimed, accepted.voided) = (true, *proven);
+                }
                 _ => findings.push(stake(self.log.finding(Check::VoidUnmatched).at(*at), control, mark)),
             }
         }
@@ -189,13 +203,12 @@ impl Part {
     }
 
     fn void(&mut self, site: SiteId, log: &LogView<'_>, control: &Control, at: u64, leaf: &VoidLeaf) {
-        let holds = key_in_force(control, &leaf.mark).is_some_and(|(entry, view)| {
+        let proven = key_in_force(control, &leaf.mark).is_some_and(|(entry, view)| {
             self.round(log, at, entry.id.round);
             verify_void(&view, &Place::new(&view, site), leaf).is_ok()
         });
-        if holds {
-            self.voids.push((leaf.mark, leaf.number, at));
-        } else {
+        self.voids.push(Void { mark: leaf.mark, number: leaf.number, at, proven });
+        if !proven {
             self.found.push(stake(log.finding(Check::VoidInvalid).at(at), control, &leaf.mark));
         }
     }
@@ -235,7 +248,7 @@ impl Part {
             if let Some((entry, _)) = listed {
                 self.round(log, *at, entry.id.round);
             }
-            self.accepted.push(Accepted { mark, number: *number, at: *at, valid, voided: false });
+            self.accepted.push(Accepted { mark, number: *number, at: *at, valid, void_claimed: false, voided: false });
         }
     }
 }
@@ -330,7 +343,7 @@ fn owed_slips(logs: &[SiteLog<'_>], control: &Control, findings: &mut Vec<Findin
 type SiteRows = BTreeMap<(Round, SiteId, LineId), SiteTotals>;
 
 impl SiteLog<'_> {
-    /// The log's accounts by round as statements must give them, and the leaves that stand after their round's statement.
+    /// The log's accounts by round, as statements must give them: what the leaves say, true or not. And the leaves that stand after their round's statement.
     /// Adds to the site's totals, where only valid vouchers count.
     fn accounts(
         &self,
@@ -358,7 +371,7 @@ impl SiteLog<'_> {
             let id = &entry.id;
             if in_time(id.round, accepted.at) {
                 let account = accounts.entry(id.round).or_default();
-                account.accepted(accepted.mark.key, id.line, id.value, accepted.voided);
+                account.accepted(accepted.mark.key, id.line, id.value, accepted.void_claimed);
             }
             if accepted.valid {
                 let row = totals.entry((id.round, self.site, id.line)).or_default();
@@ -386,17 +399,22 @@ impl SiteLog<'_> {
             }
         }
         for (at, leaf) in &self.collected {
-            let slip = slips.get(&leaf.holder).filter(|slip| slip.collected == Some((index, *at)));
             let in_time = in_time(leaf.round, *at);
-            if let Some(slip) = slip {
-                if in_time {
-                    accounts.entry(leaf.round).or_default().collected(&slip.leaf);
-                }
+            let Some(slip) = slips.get(&leaf.holder) else { continue };
+            if in_time {
+                accounts.entry(leaf.round).or_default().collected(&slip.leaf);
+            }
+            if slip.collected == Some((index, *at)) {
                 tally(leaf.round, &slip.leaf, |row| &mut row.collected);
             }
         }
+        for (at, holder) in &self.owed_voids {
+            if let Some(slip) = slips.get(holder) {
+                in_time(slip.leaf.round, *at);
+            }
+        }
         let void_rounds =
-            self.voids.iter().filter_map(|(mark, _, at)| Some((key_in_force(control, mark)?.0.id.round, *at)));
+            self.voids.iter().filter_map(|void| Some((key_in_force(control, &void.mark)?.0.id.round, void.at)));
         for (round, at) in void_rounds {
             in_time(round, at);
         }

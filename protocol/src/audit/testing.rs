@@ -82,7 +82,7 @@ pub struct Story {
     /// The true draft.
     pub draft: Draft,
     /// What each ticket added to its cohort.
-    members: HashMap<TicketHash, CohortMember>,
+    pub(crate) members: HashMap<TicketHash, CohortMember>,
     /// A household whose draw of round 1 is in no log.
     pub unlogged: Vec<Voucher>,
 }
