@@ -78,7 +78,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
 
     say("audit, from the published files alone");
     let programme = distribution.issuer.programme().id();
-    let published = temp_load(&folder)?;
+    let published = annona_audit::load(&folder)?;
     let verdict = audited(programme, &published, "every signature, proof and total").verified();
     let totals = match verdict {
         Ok(verified) => verified,
@@ -135,39 +135,4 @@ fn audited(programme: annona_protocol::ids::ProgrammeId, published: &audit::Publ
     let findings = report.findings.len();
     step.finish(if findings == 0 { "verified".to_owned() } else { format!("{findings} findings") });
     report
-}
-
-fn temp_load(f: &std::path::Path) -> anyhow::Result<audit::Published> {
-    use annona_protocol::{
-        ids::SiteId,
-        log::{SignedNote, tile::read_log},
-        wire::Message,
-    };
-    let log = |name: &str| -> anyhow::Result<audit::PublishedLog> {
-        let d = f.join("logs").join(name);
-        let checkpoint = std::fs::read(d.join("checkpoint"))?;
-        let text = SignedNote::parse(&checkpoint).unwrap().text().to_owned();
-        let mut l = text.lines();
-        let origin = l.next().unwrap().to_owned();
-        let size = l.next().unwrap().parse()?;
-        let c = read_log(|p| std::fs::read(d.join(p)).ok(), size).map_err(|e| anyhow::anyhow!("{e}"))?;
-        Ok(audit::PublishedLog { name: origin, checkpoint, entries: c.entries })
-    };
-    let mut sites = Vec::new();
-    for i in 1..100u16 {
-        if f.join(format!("logs/site-{i}")).exists() {
-            sites.push((SiteId(i), log(&format!("site-{i}"))?));
-        }
-    }
-    let mut packs = Vec::new();
-    for e in std::fs::read_dir(f.join("packs"))? {
-        packs.push(annona_protocol::slip::OpeningPack::decode(&std::fs::read(e?.path())?)?);
-    }
-    Ok(audit::Published {
-        issuer: log("issuer")?,
-        sites,
-        keys: audit::keys_from_bytes(&std::fs::read(f.join("keys.bin"))?)?,
-        packs,
-        surrendered: Vec::new(),
-    })
 }

@@ -1,4 +1,5 @@
 //! The demo as its user runs it: a whole run on small files, what it leaves, and what it says about bad rows.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
     collections::BTreeMap,

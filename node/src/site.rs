@@ -182,10 +182,9 @@ impl<'a> Site<'a> {
         let mut state = self.state();
         // Idempotence is by the exact set of marks: the same visit gets the same receipts.
         let earlier = marks.iter().find_map(|mark| state.spent.get(mark).filter(|known| !known.voided));
-        if let Some(visit) = earlier.and_then(|known| state.visits.get(&known.visit)) {
-            if visit.marks == marks {
-                return Ok(visit.accepted.clone());
-            }
+        let visit = earlier.and_then(|known| state.visits.get(&known.visit)).filter(|visit| visit.marks == marks);
+        if let Some(visit) = visit {
+            return Ok(visit.accepted.clone());
         }
         let fault = |is: &dyn Fn(&Mark) -> bool| marks.iter().filter(|mark| is(mark)).copied().collect::<Vec<_>>();
         let swapped = fault(&|mark| self.swapped.contains(mark));

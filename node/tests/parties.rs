@@ -1,4 +1,5 @@
 //! Issuer and site as their users meet them: retries, conflicts, sessions, visits, voids, owed slips, swaps.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 

@@ -281,6 +281,7 @@ impl ShowRecord {
     }
 
     /// Adds the show's and the issuer's proof to `accumulator`.
+    #[allow(clippy::too_many_arguments)]
     fn accumulate(
         &self,
         view: &InForce<'_>,
@@ -372,7 +373,7 @@ impl RollOverContext {
         let RollOverResponse(refreshed) = response;
         match self.pending.check(view, refreshed, None, &NOTHING, rng) {
             Ok(b) => Ok(self.pending.unsigned.complete(&Scalar::ZERO, &[], refreshed.a, refreshed.e.0, b)),
-            Err(error) => Err(Rejected { context: self, error }),
+            Err(error) => Err(Rejected { context: Box::new(self), error }),
         }
     }
 }
@@ -552,7 +553,7 @@ impl DrawContext {
                 let Refreshed { a, e, .. } = &response.refreshed;
                 Ok((self.pending.unsigned.complete(&Scalar::ZERO, &[], *a, e.0, b), vouchers))
             }
-            Err(error) => Err(Rejected { context: self, error }),
+            Err(error) => Err(Rejected { context: Box::new(self), error }),
         }
     }
 
@@ -767,7 +768,7 @@ impl AmendContext {
                 let Refreshed { a, e, .. } = &response.refreshed;
                 Ok(self.pending.unsigned.complete(&grant.rho.0, &values, *a, e.0, b))
             }
-            Err(error) => Err(Rejected { context: self, error }),
+            Err(error) => Err(Rejected { context: Box::new(self), error }),
         }
     }
 

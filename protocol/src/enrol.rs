@@ -189,7 +189,7 @@ impl EnrolContext {
     ) -> Result<Credential, Rejected<Self, EnrolError>> {
         match self.check(programme, response, rng) {
             Ok((grant, values, b)) => Ok(self.unsigned.complete(&grant.rho.0, &values, response.a, response.e.0, b)),
-            Err(error) => Err(Rejected { context: self, error }),
+            Err(error) => Err(Rejected { context: Box::new(self), error }),
         }
     }
 

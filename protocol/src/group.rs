@@ -280,18 +280,6 @@ impl Accumulator {
         self.elements.push(element);
     }
 
-    /// Adds all terms of `other`.
-    pub(crate) fn merge(&mut self, other: Self) {
-        let shared: HashMap<usize, [u8; 32]> = other.index.into_iter().map(|(encoding, at)| (at, encoding)).collect();
-        for (at, (scalar, element)) in other.scalars.into_iter().zip(other.elements).enumerate() {
-            match shared.get(&at) {
-                Some(encoding) => self.add_shared_element(*encoding, element, scalar),
-                None => self.add(element, scalar),
-            }
-        }
-        self.range.merge(other.range);
-    }
-
     /// How many terms the final multi-scalar multiplication has.
     pub fn terms(&self) -> usize {
         self.scalars.len() + self.range.terms()
@@ -343,14 +331,13 @@ mod tests {
 
     #[test]
     fn accumulator_merges_shared_points() {
-        let (mut left, mut right) = (Accumulator::new(), Accumulator::new());
+        let mut sum = Accumulator::new();
         let g = Point::generator();
-        left.add_shared(&g, Scalar::from(3u64));
-        right.add_shared(&g, Scalar::from(4u64));
-        right.add(*g.element(), -Scalar::from(7u64));
-        left.merge(right);
-        assert_eq!(left.terms(), 2);
-        assert_eq!(left.verify(), Ok(()));
+        sum.add_shared(&g, Scalar::from(3u64));
+        sum.add_shared(&g, Scalar::from(4u64));
+        sum.add(*g.element(), -Scalar::from(7u64));
+        assert_eq!(sum.terms(), 2);
+        assert_eq!(sum.verify(), Ok(()));
         let mut unbalanced = Accumulator::new();
         unbalanced.add_shared(&g, Scalar::ONE);
         assert_eq!(unbalanced.verify(), Err(Unbalanced));

@@ -60,7 +60,7 @@ pub mod wire;
 #[derive(Debug)]
 pub struct Rejected<C, E> {
     /// The context, unchanged.
-    pub context: C,
+    pub context: Box<C>,
     /// Why the answer was refused.
     pub error: E,
 }

@@ -194,7 +194,7 @@ impl SwapContext {
             Some(entries) => unblind(&self.blinded, &entries, &response.answers).map_err(SwapError::from),
             None => Err(KeyListError::Unknown.into()),
         };
-        result.map_err(|error| Rejected { context: self, error })
+        result.map_err(|error| Rejected { context: Box::new(self), error })
     }
 }
 
