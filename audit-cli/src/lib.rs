@@ -1,1 +1,17 @@
-//! Thin for now.
+//! Reads what a programme published, and prints what an audit says of it.
+//!
+//! ```text
+//! logs/issuer/{checkpoint, tile/...}       the issuer's log, as C2SP tlog-tiles
+//! logs/site-<id>/{checkpoint, tile/...}    a site's log; a later log of the same site in logs/site-<id>.<n>
+//! keys.bin                                 the key list, as `annona_protocol::audit::keys_to_bytes` writes it
+//! packs/*.bin                              opening packs
+//! surrendered/*.bin                        surrendered vouchers; may be absent
+//! ```
+//!
+//! All checks are in `annona_protocol::audit`; this crate reads files and writes text. It never links the node.
+#![forbid(unsafe_code)]
+
+mod load;
+pub mod print;
+
+pub use load::{LoadError, load};

@@ -35,7 +35,8 @@ pub fn enrol(world: &'static World) -> Vec<Case> {
         (world::rng(20), world::rng(21), world::rng(22), world::rng(23), world::rng(24));
     let request = move || {
         let slots = slots(&mut r0);
-        EnrolContext::new(programme, TicketKind::Enrol, TicketCode::from_bytes(CODE), slots, &mut r0).expect("well formed")
+        EnrolContext::new(programme, TicketKind::Enrol, TicketCode::from_bytes(CODE), slots, &mut r0)
+            .expect("well formed")
     };
     let (mut one, mut two, mut three) = (request.clone(), request.clone(), request);
     let grant = grant(world, TicketKind::Enrol);
