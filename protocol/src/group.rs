@@ -261,10 +261,7 @@ impl Accumulator {
 
     /// Adds `scalar * point` for a point that other proofs of the batch use too.
     pub(crate) fn add_shared(&mut self, point: &Point, scalar: Scalar) {
-        self.add_shared_element(point.encoding, point.element, scalar);
-    }
-
-    fn add_shared_element(&mut self, encoding: [u8; 32], element: Element, scalar: Scalar) {
+        let Point { encoding, element } = *point;
         let (scalars, elements) = (&mut self.scalars, &mut self.elements);
         let at = *self.index.entry(encoding).or_insert_with(|| {
             scalars.push(Scalar::ZERO);
@@ -278,18 +275,6 @@ impl Accumulator {
     pub(crate) fn add(&mut self, element: Element, scalar: Scalar) {
         self.scalars.push(scalar);
         self.elements.push(element);
-    }
-
-    /// Adds all terms of `other`.
-    pub(crate) fn merge(&mut self, other: Self) {
-        let shared: HashMap<usize, [u8; 32]> = other.index.into_iter().map(|(encoding, at)| (at, encoding)).collect();
-        for (at, (scalar, element)) in other.scalars.into_iter().zip(other.elements).enumerate() {
-            match shared.get(&at) {
-                Some(encoding) => self.add_shared_element(*encoding, element, scalar),
-                None => self.add(element, scalar),
-            }
-        }
-        self.range.merge(other.range);
     }
 
     /// How many terms the final multi-scalar multiplication has.
@@ -343,14 +328,13 @@ mod tests {
 
     #[test]
     fn accumulator_merges_shared_points() {
-        let (mut left, mut right) = (Accumulator::new(), Accumulator::new());
+        let mut sum = Accumulator::new();
         let g = Point::generator();
-        left.add_shared(&g, Scalar::from(3u64));
-        right.add_shared(&g, Scalar::from(4u64));
-        right.add(*g.element(), -Scalar::from(7u64));
-        left.merge(right);
-        assert_eq!(left.terms(), 2);
-        assert_eq!(left.verify(), Ok(()));
+        sum.add_shared(&g, Scalar::from(3u64));
+        sum.add_shared(&g, Scalar::from(4u64));
+        sum.add(*g.element(), -Scalar::from(7u64));
+        assert_eq!(sum.terms(), 2);
+        assert_eq!(sum.verify(), Ok(()));
         let mut unbalanced = Accumulator::new();
         unbalanced.add_shared(&g, Scalar::ONE);
         assert_eq!(unbalanced.verify(), Err(Unbalanced));

@@ -203,15 +203,6 @@ impl GeneratorScalars {
         }
     }
 
-    pub(crate) fn merge(&mut self, other: Self) {
-        if self.g.is_empty() {
-            *self = other;
-            return;
-        }
-        self.g.iter_mut().zip(other.g).for_each(|(mine, theirs)| *mine += theirs);
-        self.h.iter_mut().zip(other.h).for_each(|(mine, theirs)| *mine += theirs);
-    }
-
     pub(crate) fn terms(&self) -> usize {
         self.g.iter().chain(&self.h).filter(|scalar| **scalar != Scalar::ZERO).count()
     }
