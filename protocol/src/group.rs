@@ -261,10 +261,7 @@ impl Accumulator {
 
     /// Adds `scalar * point` for a point that other proofs of the batch use too.
     pub(crate) fn add_shared(&mut self, point: &Point, scalar: Scalar) {
-        self.add_shared_element(point.encoding, point.element, scalar);
-    }
-
-    fn add_shared_element(&mut self, encoding: [u8; 32], element: Element, scalar: Scalar) {
+        let Point { encoding, element } = *point;
         let (scalars, elements) = (&mut self.scalars, &mut self.elements);
         let at = *self.index.entry(encoding).or_insert_with(|| {
             scalars.push(Scalar::ZERO);
