@@ -99,8 +99,11 @@ pub const CODECS: &[Codec] = &[
     Codec::of::<SwapContext>(),
 ];
 
+/// Says whether an input decodes.
+type Body = fn(&[u8]) -> bool;
+
 /// Targets that are not a message kind.
-const FORMATS: &[(&str, fn(&[u8]) -> bool)] = &[
+const FORMATS: &[(&str, Body)] = &[
     ("caseload", caseload),
     ("checkpoint", checkpoint),
     ("key_counts", key_counts),

@@ -1,6 +1,7 @@
 //! The fuzz targets for a moment, the same inputs in every run: valid samples, and what a fuzzer would make of them.
 //!
 //! `ANNONA_FUZZ_RUNS` sets the inputs a target. `make fuzz` runs the real fuzzers.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::{collections::BTreeSet, path::Path};
 

@@ -1,6 +1,7 @@
 //! Every message: its one encoding, and what happens to every other byte string near it.
 //!
 //! `ANNONA_SNAPSHOT=write cargo test -p annona-tests --test wire` writes the snapshot anew after a wanted change.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::{collections::BTreeSet, fmt::Write as _, ops::Range, path::PathBuf, sync::LazyLock, time::Instant};
 
