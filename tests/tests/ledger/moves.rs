@@ -266,7 +266,7 @@ impl World {
     pub(crate) fn amend(&mut self, who: usize, members: i64, infants: i64, expires: u32) -> &'static str {
         let now = self.model.now;
         let code = TicketCode::random(&mut self.rng);
-        let (again, attributes) = (TicketCode::new(*code.expose()), [members as u64, infants as u64]);
+        let (again, attributes) = (TicketCode::from_bytes(*code.expose()), [members as u64, infants as u64]);
         let grant = self.fixture.grant(AMEND_LOT, TicketKind::Amend, &code, expires, &attributes);
         let slots = self.slots();
         let Self { fixture, rng, wallets, .. } = self;
