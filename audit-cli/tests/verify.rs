@@ -1,4 +1,5 @@
 //! The program on real folders: exit status, text, JSON, CSV, and what it says of folders that it cannot use.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::{
     fs,

@@ -1,6 +1,6 @@
 //! What a site did in a round, recomputed from its log: the figures of a round statement.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::{
     group::EncodedPoint,
@@ -76,46 +76,51 @@ fn rows<K: Copy + Ord, V: Copy>(map: &BTreeMap<K, V>) -> Vec<(K, V)> {
     map.iter().map(|(key, value)| (*key, *value)).collect()
 }
 
-/// The statement of a round over a whole site log, given as its entries so far: what the site signs next.
+/// The statement of a round over a whole site log, given as its entries so far: what the site signs next. `replaced` are the
+/// entries of earlier logs of the site, whose owed slips may be collected in this one.
 ///
 /// # Errors
 /// [`DecodeError`] of the first entry that is no leaf of a site's log.
-pub fn statement(view: &InForce<'_>, site: SiteId, entries: &[Vec<u8>]) -> Result<StatementTerms, DecodeError> {
-    let leaves = entries.iter().map(|entry| SiteLeaf::decode(entry)).collect::<Result<Vec<_>, _>>()?;
-    let mut voids: HashMap<(Mark, u32), bool> = HashMap::new();
-    let mut slips: HashMap<EncodedPoint, (&OwedLeaf, bool)> = HashMap::new();
-    for leaf in &leaves {
-        match leaf {
-            SiteLeaf::Void(leaf) => drop(voids.insert((leaf.mark, leaf.number), true)),
-            SiteLeaf::Owed(leaf) => drop(slips.insert(leaf.holder, (leaf, false))),
-            _ => {}
-        }
-    }
-    for leaf in &leaves {
-        if let SiteLeaf::OwedVoided(leaf) = leaf {
-            slips.entry(leaf.holder).and_modify(|(_, voided)| *voided = true);
-        }
-    }
+pub fn statement(
+    view: &InForce<'_>,
+    site: SiteId,
+    replaced: &[Vec<u8>],
+    entries: &[Vec<u8>],
+) -> Result<StatementTerms, DecodeError> {
+    let decode =
+        |entries: &[Vec<u8>]| entries.iter().map(|entry| SiteLeaf::decode(entry)).collect::<Result<Vec<_>, _>>();
+    let (earlier, leaves) = (decode(replaced)?, decode(entries)?);
+    let voids: HashSet<(Mark, u32)> = leaves
+        .iter()
+        .filter_map(|leaf| if let SiteLeaf::Void(leaf) = leaf { Some((leaf.mark, leaf.number)) } else { None })
+        .collect();
+    let owed_voids: HashSet<EncodedPoint> = leaves
+        .iter()
+        .filter_map(|leaf| if let SiteLeaf::OwedVoided(leaf) = leaf { Some(leaf.holder) } else { None })
+        .collect();
+    let slips: HashMap<EncodedPoint, &OwedLeaf> = earlier
+        .iter()
+        .chain(&leaves)
+        .filter_map(|leaf| if let SiteLeaf::Owed(leaf) = leaf { Some((leaf.holder, leaf)) } else { None })
+        .collect();
     let mut account = Account::default();
     for leaf in &leaves {
         match leaf {
             SiteLeaf::Voucher(VoucherLeaf { number, voucher }) => {
                 let mark = voucher.shown.mark();
                 if let Some(entry) = view.key(mark.key).filter(|entry| entry.id.round == view.round) {
-                    let voided = voids.contains_key(&(mark, *number));
-                    account.accepted(mark.key, entry.id.line, entry.id.value, voided);
+                    account.accepted(mark.key, entry.id.line, entry.id.value, voids.contains(&(mark, *number)));
                 }
             }
+            SiteLeaf::Owed(leaf) if leaf.round == view.round && !owed_voids.contains(&leaf.holder) => {
+                account.owed(leaf)
+            }
             SiteLeaf::Collected(leaf) if leaf.round == view.round => {
-                if let Some((slip, _)) = slips.get(&leaf.holder) {
-                    account.collected(slip);
-                }
+                slips.get(&leaf.holder).into_iter().for_each(|slip| account.collected(slip));
             }
             _ => {}
         }
     }
-    let in_round = |slip: &&(&OwedLeaf, bool)| !slip.1 && slip.0.round == view.round;
-    slips.values().filter(in_round).for_each(|(slip, _)| account.owed(slip));
     let hashes: Vec<_> = entries.iter().map(|entry| merkle::leaf_hash(entry)).collect();
     Ok(StatementTerms {
         place: Place::new(view, site),

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Check, Finding, Note, Published, log::LogView};
+use super::{
+    Check, Finding, Note, Published,
+    log::{LogView, Witnesses},
+};
 use crate::{
     ids::{LotId, ManifestHash, ProgrammeId, Round, SiteId},
     log::{
@@ -46,6 +49,8 @@ pub(super) struct Freeze {
 /// What the control leaves say.
 pub(super) struct Control {
     pub(super) programme: Programme,
+    /// The witnesses of all versions, the newest first, repeats left out.
+    pub(super) witnesses: Vec<Witnesses>,
     pub(super) rounds: BTreeMap<Round, Span>,
     pub(super) lots: BTreeMap<LotId, Approved>,
     pub(super) freezes: Vec<Freeze>,
@@ -69,8 +74,13 @@ impl Control {
         keys: &[KeyEntry],
         findings: &mut Vec<Finding>,
     ) -> Self {
-        let mut control =
-            Self { programme: genesis, rounds: BTreeMap::new(), lots: BTreeMap::new(), freezes: Vec::new() };
+        let mut control = Self {
+            witnesses: vec![Witnesses::of(genesis.latest())],
+            programme: genesis,
+            rounds: BTreeMap::new(),
+            lots: BTreeMap::new(),
+            freezes: Vec::new(),
+        };
         let blank = log.finding(Check::GenesisInvalid);
         // Variants 0 to 5 of an issuer's leaf are control leaves.
         log.walk(
@@ -117,7 +127,12 @@ impl Control {
             None => Err(ManifestError::KeyList),
         };
         match result {
-            Ok(()) => {}
+            Ok(()) => {
+                let witnesses = Witnesses::of(&signed.header);
+                if self.witnesses.first() != Some(&witnesses) {
+                    self.witnesses.insert(0, witnesses);
+                }
+            }
             Err(ManifestError::Signatures) => found(Check::ManifestSignatures),
             Err(ManifestError::KeyList | ManifestError::Key(_)) => found(Check::KeyList),
             Err(_) => found(Check::ManifestInvalid),

@@ -54,9 +54,18 @@ impl<'a> LogView<'a> {
         roots
     }
 
-    /// Checks the checkpoint against the manifest's key and witnesses, and the entries against the checkpoint.
-    pub(super) fn check_checkpoint(&self, note: &[u8], key: &LogKey, newest: &Header, findings: &mut Vec<Finding>) {
-        let checkpoint = match verify_checkpoint(note, key, newest) {
+    /// Checks the checkpoint against the manifest's key and witnesses, and the entries against the checkpoint. `witnesses` are
+    /// those of each version that may decide, the newest first.
+    pub(super) fn check_checkpoint(
+        &self,
+        note: &[u8],
+        key: &LogKey,
+        witnesses: &[Witnesses],
+        findings: &mut Vec<Finding>,
+    ) {
+        let mut results = witnesses.iter().map(|of_version| verify_checkpoint(note, key, of_version));
+        let newest = results.next().expect("a genesis was read");
+        let checkpoint = match results.fold(newest, Result::or) {
             Ok(verified) => verified.checkpoint().clone(),
             Err(error) => {
                 findings.push(self.finding(match error {
@@ -122,14 +131,26 @@ pub(super) fn variant<L: Leaf>(entry: &[u8]) -> Option<u8> {
     }
 }
 
-fn verify_checkpoint(note: &[u8], key: &LogKey, newest: &Header) -> Result<note::VerifiedCheckpoint, NoteError> {
+/// The witnesses of a manifest version, and how many of them must have cosigned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Witnesses {
+    keys: Vec<LogKey>,
+    threshold: u8,
+}
+
+impl Witnesses {
+    pub(super) fn of(header: &Header) -> Self {
+        Self { keys: header.witnesses.clone(), threshold: header.witness_threshold }
+    }
+}
+
+fn verify_checkpoint(note: &[u8], key: &LogKey, witnesses: &Witnesses) -> Result<note::VerifiedCheckpoint, NoteError> {
     let named = |key: &LogKey, key_type| {
         let public = VerifyingKey::from_bytes(&key.key.0).map_err(|_| NoteError::WeakKey)?;
         VerifierKey::new(&key.name, key_type, public)
     };
-    let witnesses =
-        newest.witnesses.iter().map(|witness| named(witness, KeyType::Witness)).collect::<Result<Vec<_>, _>>()?;
-    note::verify_checkpoint(note, &named(key, KeyType::Log)?, &witnesses, newest.witness_threshold.into())
+    let keys = witnesses.keys.iter().map(|key| named(key, KeyType::Witness)).collect::<Result<Vec<_>, _>>()?;
+    note::verify_checkpoint(note, &named(key, KeyType::Log)?, &keys, witnesses.threshold.into())
 }
 
 /// Follows batch headers through a log.

@@ -164,7 +164,8 @@ const SITE_CHUNK: usize = 1024;
 
 /// Audits everything that a programme published. Never stops at a failure; bounded memory beside the published bytes.
 ///
-/// `rng` must be the operating system's: a verifier whose weights can be foreseen accepts forgeries.
+/// `rng` must be the operating system's: a verifier whose weights can be foreseen accepts forgeries. `progress` is called from
+/// many threads, and not in order.
 pub fn audit<R: CryptoRng + ?Sized>(
     programme: ProgrammeId,
     published: &Published,
@@ -200,7 +201,7 @@ pub fn audit<R: CryptoRng + ?Sized>(
     if issuer.name != newest.issuer_log.name {
         findings.push(issuer.finding(Check::LogUnknown));
     }
-    issuer.check_checkpoint(&published.issuer.checkpoint, &newest.issuer_log, newest, findings);
+    issuer.check_checkpoint(&published.issuer.checkpoint, &newest.issuer_log, &control.witnesses[..1], findings);
 
     let openings = Sums::new(&issuer, &control, findings);
     let mut facts = issuer::read(&issuer, &control, &openings, ISSUER_CHUNK, &mut weights, findings, &advance);
@@ -267,7 +268,10 @@ fn read_sites<'a>(
                 continue;
             };
             let view = LogView::new(Party::Site(site.id), log);
-            view.check_checkpoint(&log.checkpoint, key, newest, findings);
+            // A log that another replaced was cosigned by the witnesses of its time.
+            let replaced = index + 1 < site.logs.len();
+            let deciding = if replaced { &control.witnesses } else { &control.witnesses[..1] };
+            view.check_checkpoint(&log.checkpoint, key, deciding, findings);
             let mut read = SiteLog::new(site.id, view, key.key, findings);
             read.read(control, SITE_CHUNK, weights, findings, advance);
             sites.push(read);

@@ -25,7 +25,7 @@ use crate::{
         merkle::{self, leaf_hash},
         note::{self, Checkpoint},
     },
-    programme::{LogKey, OfficerSignature, TicketKind},
+    programme::{OfficerSignature, TicketKind},
     redeem::{CollectRequest, Surrender, VoidRequest, holder_key},
     registry::tag,
     secret::SecretScalar,
@@ -328,14 +328,17 @@ fn append_batch<L: Leaf>(
 
 /// Signs and cosigns the checkpoint of a log.
 pub fn checkpoint(fixture: &Fixture, name: &str, key: &SigningKey, entries: &[Vec<u8>]) -> Vec<u8> {
+    checkpoint_by(("witness.example", &fixture.witness), name, key, entries)
+}
+
+/// Signs a checkpoint, cosigned by a witness of this name and key.
+pub fn checkpoint_by(witness: (&str, &SigningKey), name: &str, key: &SigningKey, entries: &[Vec<u8>]) -> Vec<u8> {
     let leaves: Vec<_> = entries.iter().map(|entry| leaf_hash(entry)).collect();
     let checkpoint = Checkpoint::new(name, leaves.len() as u64, merkle::root(&leaves)).expect("a usable name");
     let note = note::sign_checkpoint(key, name, &checkpoint).expect("a usable name");
-    let log = LogKey { name: name.into(), key: signature::PublicKey::of(key) };
-    let public = ed25519_dalek::VerifyingKey::from_bytes(&log.key.0).expect("a key");
-    let public = note::VerifierKey::new(name, note::KeyType::Log, public).expect("a usable name");
+    let public = note::VerifierKey::new(name, note::KeyType::Log, key.verifying_key()).expect("a usable name");
     let verified = note::verify_checkpoint(note.to_string().as_bytes(), &public, &[], 0).expect("just signed");
-    let cosignature = note::cosign(&fixture.witness, "witness.example", 1, &verified).expect("a usable time");
+    let cosignature = note::cosign(witness.1, witness.0, 1, &verified).expect("a usable time");
     note.with_signature(cosignature).to_string().into_bytes()
 }
 
@@ -356,7 +359,7 @@ impl Draft {
             .map(|(site, blocks)| {
                 let at = header.sites.iter().position(|known| known.id == *site).expect("a site of the fixture");
                 let (name, key) = (&header.sites[at].logs[0].name, &fixture.site_logs[at]);
-                (*site, checkpoint_of(name, key, self.publish_site(fixture, *site, key, blocks)))
+                (*site, checkpoint_of(name, key, self.publish_site(fixture, *site, key, &[], blocks)))
             })
             .collect();
         Published {
@@ -419,11 +422,13 @@ impl Draft {
         vec![pack(SITE), pack(SLOTTED)]
     }
 
-    fn publish_site(
+    /// The entries of a site's log; `replaced` are those of its earlier logs.
+    pub fn publish_site(
         &self,
         fixture: &Fixture,
         site: SiteId,
         key: &SigningKey,
+        replaced: &[Vec<u8>],
         blocks: &[Block<SiteLeaf>],
     ) -> Vec<Vec<u8>> {
         let (mut entries, mut number) = (Vec::new(), 0);
@@ -435,7 +440,8 @@ impl Draft {
                     append_batch(&mut entries, events, number, *round, self.header);
                 }
                 Block::Statement(round) => {
-                    let mut terms = statement(&fixture.view(round.0), site, &entries).expect("leaves of the draft");
+                    let mut terms =
+                        statement(&fixture.view(round.0), site, replaced, &entries).expect("leaves of the draft");
                     self.statement.into_iter().for_each(|edit| edit(&mut terms));
                     let mut signed = Signed::sign(terms, key);
                     self.signed.into_iter().for_each(|edit| edit(&mut signed));

@@ -86,11 +86,11 @@ fn batches<L>(blocks: &mut [Block<L>]) -> Vec<&mut Vec<L>> {
         .collect()
 }
 
-fn issuer_event<'a>(draft: &'a mut Draft, batch: usize, is: impl Fn(&IssuerLeaf) -> bool) -> &'a mut IssuerLeaf {
+fn issuer_event(draft: &mut Draft, batch: usize, is: impl Fn(&IssuerLeaf) -> bool) -> &mut IssuerLeaf {
     batches(&mut draft.issuer).swap_remove(batch).iter_mut().find(|leaf| is(leaf)).unwrap()
 }
 
-fn site_event<'a>(draft: &'a mut Draft, site: usize, batch: usize, is: impl Fn(&SiteLeaf) -> bool) -> &'a mut SiteLeaf {
+fn site_event(draft: &mut Draft, site: usize, batch: usize, is: impl Fn(&SiteLeaf) -> bool) -> &mut SiteLeaf {
     batches(&mut draft.sites[site].1).swap_remove(batch).iter_mut().find(|leaf| is(leaf)).unwrap()
 }
 

@@ -180,7 +180,7 @@ fn appended() -> Option<u64> {
 #[test]
 fn version_that_officers_did_not_sign() {
     assert_eq!(with_version(|_| {}), []);
-    let rows = with_version(|signed| drop(signed.signatures.pop()));
+    let rows = with_version(|signed| signed.signatures.truncate(1));
     assert_eq!(rows, [(Check::ManifestSignatures, ISSUER, appended())]);
 }
 

@@ -121,7 +121,7 @@ fn double_redemption_at_one_site() {
 
 #[test]
 fn double_redemption_under_one_number() {
-    let again = original(0, 0, |leaf| is_voucher(leaf));
+    let again = original(0, 0, is_voucher);
     let (published, report) = tampered(|draft| {
         let blocks = &mut draft.sites[0].1;
         blocks.insert(1, Block::Batch(Round(1), vec![again.clone()]));
@@ -379,4 +379,63 @@ fn surrenders_that_prove_nothing() {
     let (_, report) = tampered(|draft| draft.surrendered.extend([bad, redeemed]));
     assert_eq!(rows(&report), []);
     assert!(report.notes.contains(&Note::SurrenderIgnored { index: 1 }));
+}
+
+/// A site lost its log, and has a new one since round 2; the witnesses changed at the same time. The old log stays cosigned by
+/// the old witnesses, a slip of it is collected in the new one, and what either log lacks is found.
+#[test]
+fn log_that_replaced_another() {
+    use crate::{fixture::*, programme::LogKey, signature::PublicKey};
+    let fixture = &STORY.fixture;
+    let [key, witness] = [[41; 32], [42; 32]].map(|bytes| ed25519_dalek::SigningKey::from_bytes(&bytes));
+    let named = |name: &str, key| LogKey { name: name.into(), key: PublicKey::of(key) };
+    let mut next = next_version(&fixture.chain[1].header, fixture.programme.keys());
+    next.sites[0].logs.push(named("annona.example/site/north-2", &key));
+    next.witnesses = vec![named("other.example", &witness)];
+    let next = sign_header(next, &fixture.officers);
+
+    let mut draft = STORY.draft.clone();
+    draft.issuer.push(Block::Control(IssuerLeaf::Manifest(next)));
+    let second = draft.sites[0].1.split_off(2);
+    let mut published = draft.publish(&STORY, &mut rng());
+    let entries = draft.publish_site(fixture, SITE, &key, &published.sites[0].1.entries, &second);
+    let name = "annona.example/site/north-2".to_owned();
+    published.sites.push((SITE, PublishedLog { name, checkpoint: Vec::new(), entries }));
+    let keys = [&fixture.site_logs[1], &key];
+    for (log, key) in published.sites[1..]
+        .iter_mut()
+        .map(|(_, log)| log)
+        .zip(keys)
+        .chain([(&mut published.issuer, &fixture.issuer_log)])
+    {
+        log.checkpoint = checkpoint_by(("other.example", &witness), &log.name, key, &log.entries);
+    }
+    let report = run(&published);
+    assert_eq!(rows(&report), []);
+    assert_eq!(report.totals.redeemed().collect::<Vec<_>>(), Story::redeemed());
+    assert_eq!(report.totals.sites[&(Round(2), SITE, CASH)].collected, Units(5));
+
+    // The newest log needs the newest witnesses, and the old one must be there.
+    let mut by_old = published.clone();
+    let log = &mut by_old.sites[2].1;
+    log.checkpoint = checkpoint(fixture, &log.name, &key, &log.entries);
+    assert_eq!(rows(&run(&by_old)), [(Check::CheckpointWitnesses, NORTH, None)]);
+    let mut without = published.clone();
+    without.sites.remove(0);
+    let found = rows(&run(&without));
+    assert!(
+        found.contains(&(Check::LogMissing, NORTH, None)) && found.iter().any(|row| row.0 == Check::CollectedUnmatched)
+    );
+    // One voucher in both logs of a site: its own spent set.
+    let mut twice = published.clone();
+    let voucher =
+        twice.sites[0].1.entries.iter().find(|entry| matches!(SiteLeaf::decode(entry), Ok(SiteLeaf::Voucher(_))));
+    let leaf = SiteLeaf::decode(voucher.unwrap()).unwrap();
+    let mut blocks = second.clone();
+    batches(&mut blocks)[0].push(leaf);
+    let log = &mut twice.sites[2].1;
+    log.entries = draft.publish_site(fixture, SITE, &key, &published.sites[0].1.entries, &blocks);
+    log.checkpoint = checkpoint_by(("other.example", &witness), &log.name, &key, &log.entries);
+    let found: Vec<_> = rows(&run(&twice)).into_iter().map(|row| (row.0, row.1)).collect();
+    assert_eq!(found, [(Check::LeafRound, NORTH), (Check::DoubleRedemption, NORTH)]);
 }
