@@ -223,7 +223,7 @@ impl<'a> Counter<'a> {
         let mark = bearer.shown.mark();
         let refuse = |code| Refusal { code, marks: vec![mark] };
         let (entry, voucher) = self.check(quote, &bearer.shown).map_err(refuse)?;
-        if holder_key(&bearer.secret) != bearer.shown.holder {
+        if bearer.shown.holder.decode().is_err() || holder_key(&bearer.secret) != bearer.shown.holder {
             return Err(refuse(RefusalCode::HolderInvalid));
         }
         Ok(VerifiedVisit { vouchers: vec![voucher], units: units_of([entry]), spare: bearer.shown.holder })
