@@ -114,7 +114,7 @@ impl ShownVoucher {
 }
 
 /// `c' = H(X, R', Y', P)`: four encodings of 32 bytes each.
-fn challenge(key: &Point, r: &EncodedPoint, y_point: &EncodedPoint, holder: &EncodedPoint) -> Scalar {
+pub(crate) fn challenge(key: &Point, r: &EncodedPoint, y_point: &EncodedPoint, holder: &EncodedPoint) -> Scalar {
     static CONTEXT: LazyLock<KeyedContext> = LazyLock::new(|| KeyedContext::new(registry::VOUCHER_CHALLENGE));
     Scalar::from_bytes_mod_order_wide(&CONTEXT.wide(&[key.as_bytes(), &r.0, &y_point.0, &holder.0]))
 }
