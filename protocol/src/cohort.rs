@@ -234,7 +234,7 @@ impl CohortSum {
 }
 
 impl CohortOpening {
-    fn transcript(&self, programme: &Programme, header: &Header, total: &Point) -> Transcript {
+    pub(crate) fn transcript(&self, programme: &Programme, header: &Header, total: &Point) -> Transcript {
         let mut transcript = Transcript::new(registry::TRANSCRIPT_COHORT);
         transcript.append("programme", &programme.id().0);
         transcript.append("manifest", &header.hash().0);
@@ -252,7 +252,12 @@ impl CohortOpening {
     }
 
     /// `sum M - public part = rho*H_0 + sum S_i*H_i` over the attributes, and `value*G = form(S)*G` for each form.
-    fn relation(&self, programme: &Programme, header: &Header, total: Point) -> Result<Relation, CohortError> {
+    pub(crate) fn relation(
+        &self,
+        programme: &Programme,
+        header: &Header,
+        total: Point,
+    ) -> Result<Relation, CohortError> {
         let (schema, parameters) = (&header.schema, programme.parameters());
         let expected = disclosed_forms(header);
         if self.states.len() != usize::from(schema.states())

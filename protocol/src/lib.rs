@@ -27,6 +27,8 @@
 //! ([`programme`], the moves, [`log`], [`audit`]).
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod attacks;
 pub mod audit;
 pub mod cohort;
 pub mod credential;

@@ -93,7 +93,12 @@ fn place_context(operation: u8, place: &Place) -> Transcript {
     transcript
 }
 
-fn redeem_context(place: &Place, quote: &QuoteId, spare: &EncodedPoint, units: &BTreeMap<LineId, Units>) -> Transcript {
+pub(crate) fn redeem_context(
+    place: &Place,
+    quote: &QuoteId,
+    spare: &EncodedPoint,
+    units: &BTreeMap<LineId, Units>,
+) -> Transcript {
     let mut transcript = place_context(operation::REDEEM, place);
     transcript.append("quote", &quote.0);
     transcript.append("spare", &spare.0);

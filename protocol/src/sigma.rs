@@ -172,12 +172,43 @@ impl Relation {
         proof
     }
 
-    fn challenge(&self, commitments: &[EncodedPoint], transcript: &mut Transcript) -> Scalar {
+    pub(crate) fn challenge(&self, commitments: &[EncodedPoint], transcript: &mut Transcript) -> Scalar {
         transcript.append("relation", &self.description());
         for commitment in commitments {
             transcript.append("commitment", &commitment.0);
         }
         transcript.challenge_scalar("challenge")
+    }
+
+    /// Which equations of a proof hold, each by itself: shows that an attack breaks the one that it is meant to break.
+    #[cfg(test)]
+    pub(crate) fn equations_hold(&self, proof: &LinearProof, transcript: &mut Transcript) -> Vec<bool> {
+        assert_eq!((proof.commitments.len(), proof.responses.len()), (self.equations.len(), self.scalars));
+        let challenge = self.challenge(&proof.commitments, transcript);
+        let responses: Vec<Scalar> = proof.responses.iter().map(|z| z.0).collect();
+        let sides = self.left_hand_sides(&responses).into_iter().zip(self.right_hand_sides());
+        sides
+            .zip(&proof.commitments)
+            .map(|((left, right), commitment)| {
+                commitment.decode().is_ok_and(|commitment| left == commitment.element() + right * challenge)
+            })
+            .collect()
+    }
+
+    /// The left-hand side of each equation for given scalars.
+    #[cfg(test)]
+    pub(crate) fn left_hand_sides(&self, scalars: &[Scalar]) -> Vec<Element> {
+        let term = |(by, scalar, at): &(Scalar, ScalarVar, ElementVar)| {
+            self.elements[at.0].0.element() * (by * scalars[scalar.0])
+        };
+        self.equations.iter().map(|equation| equation.terms.iter().map(term).sum()).collect()
+    }
+
+    /// The right-hand side of each equation.
+    #[cfg(test)]
+    pub(crate) fn right_hand_sides(&self) -> Vec<Element> {
+        let term = |(by, at): &(Scalar, ElementVar)| self.elements[at.0].0.element() * by;
+        self.equations.iter().map(|equation| equation.image.iter().map(term).sum()).collect()
     }
 
     /// Adds every equation, each under a weight of its own, to `accumulator`.

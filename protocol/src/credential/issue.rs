@@ -15,7 +15,7 @@ use crate::{
 pub(crate) struct OpeningProof;
 
 impl OpeningProof {
-    fn relation(parameters: &Parameters, commitment: Point) -> Relation {
+    pub(crate) fn relation(parameters: &Parameters, commitment: Point) -> Relation {
         let mut relation = Relation::default();
         let (r, serial) = (relation.scalar(), relation.scalar());
         let (h0, h1) = (relation.shared(*parameters.h(0)), relation.shared(*parameters.h(1)));
@@ -87,7 +87,7 @@ impl IssuedCommitment {
 pub(crate) struct IssueProof;
 
 impl IssueProof {
-    fn relation(
+    pub(crate) fn relation(
         issuer: Point,
         issued: &IssuedCommitment,
         shown: Option<(Point, Point)>,
@@ -105,7 +105,7 @@ impl IssueProof {
         Ok(relation)
     }
 
-    fn bind(issued: &IssuedCommitment, transcript: &mut Transcript) {
+    pub(crate) fn bind(issued: &IssuedCommitment, transcript: &mut Transcript) {
         transcript.append_point("B", &issued.b);
         transcript.append_point("A", &issued.a);
         transcript.append_scalar("e", &issued.e);

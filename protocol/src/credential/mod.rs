@@ -30,6 +30,8 @@ use crate::{
 
 pub(crate) use issue::{IssueProof, IssuedCommitment, OpeningProof};
 pub(crate) use show::{Binding, Prover, Refresh, Shown};
+#[cfg(test)]
+pub(crate) use show::{Points, bind_points, fold, relation};
 pub use show::{Show, ShowError};
 
 /// Generators of a schema's credentials.
@@ -55,6 +57,12 @@ impl Parameters {
                 Point::from_uniform(&transcript::hash_wide(registry::GENERATOR, &input))
             })
             .collect();
+        Self { schema_digest, h }
+    }
+
+    /// Generators of the attacker's choice.
+    #[cfg(test)]
+    pub(crate) fn from_raw(schema_digest: [u8; 32], h: Vec<Point>) -> Self {
         Self { schema_digest, h }
     }
 

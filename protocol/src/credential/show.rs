@@ -100,7 +100,7 @@ pub(crate) fn bind_round(transcript: &mut Transcript, operation: u8, view: &InFo
 }
 
 impl Binding<'_> {
-    fn transcript(&self, view: &InForce<'_>, statement: &Statement) -> Result<Transcript, ShowError> {
+    pub(crate) fn transcript(&self, view: &InForce<'_>, statement: &Statement) -> Result<Transcript, ShowError> {
         let mut transcript = Transcript::new(registry::TRANSCRIPT_SHOW);
         bind_round(&mut transcript, self.operation, view);
         transcript.append("statement", &statement.describe());
@@ -119,7 +119,7 @@ impl Binding<'_> {
 }
 
 /// Absorbs the show's points and disclosed values.
-fn bind_points(transcript: &mut Transcript, statement: &Statement, points: &Points, width: u8) {
+pub(crate) fn bind_points(transcript: &mut Transcript, statement: &Statement, points: &Points, width: u8) {
     transcript.append_point("A'", &points.a_prime);
     transcript.append_point("D", &points.d);
     transcript.append_point("Abar", &points.a_bar);
@@ -135,16 +135,17 @@ fn bind_points(transcript: &mut Transcript, statement: &Statement, points: &Poin
     transcript.append_u64("padded", range::padded(statement.nonnegative.len().max(1)) as u64);
 }
 
-struct Points {
-    serial: Scalar,
-    a_prime: Point,
-    d: Point,
-    a_bar: Point,
-    commitment: Point,
+/// The points of a show, and the disclosed serial.
+pub(crate) struct Points {
+    pub(crate) serial: Scalar,
+    pub(crate) a_prime: Point,
+    pub(crate) d: Point,
+    pub(crate) a_bar: Point,
+    pub(crate) commitment: Point,
 }
 
 impl Show {
-    fn points(&self) -> Points {
+    pub(crate) fn points(&self) -> Points {
         Points {
             serial: self.serial.0,
             a_prime: self.a_prime,
@@ -161,7 +162,13 @@ fn reduce(form: &Affine, disclosed: &[(u8, i64)]) -> Affine {
 }
 
 /// Equations (1) to (4). Scalars in order: `r1, e, r3, r`, hidden `m` ascending, `r*, serial*`, and `t` if there are values.
-fn relation(view: &InForce<'_>, statement: &Statement, points: &Points, values: &[Point], fold: &[Scalar]) -> Relation {
+pub(crate) fn relation(
+    view: &InForce<'_>,
+    statement: &Statement,
+    points: &Points,
+    values: &[Point],
+    fold: &[Scalar],
+) -> Relation {
     let parameters = view.programme.parameters();
     let one = Scalar::ONE;
     let mut relation = Relation::default();
@@ -231,7 +238,7 @@ fn powers(base: Scalar, count: usize) -> Vec<Scalar> {
 }
 
 /// Absorbs values and range proof, and draws the folding challenge's powers.
-fn fold(transcript: &mut Transcript, values: &[Point], range: &RangeProof) -> Vec<Scalar> {
+pub(crate) fn fold(transcript: &mut Transcript, values: &[Point], range: &RangeProof) -> Vec<Scalar> {
     for value in values {
         transcript.append_point("V", value);
     }
@@ -431,7 +438,7 @@ pub(crate) struct Refresh {
 
 impl Refresh {
     /// The transcript of the issuer's proof: the show's digest, `M`, `C*` and all `(s, y)`.
-    fn transcript(shown: &Shown, added: Option<&Point>, answers: &Digest) -> Transcript {
+    pub(crate) fn transcript(shown: &Shown, added: Option<&Point>, answers: &Digest) -> Transcript {
         let mut transcript = Transcript::new(registry::TRANSCRIPT_REFRESH);
         transcript.append("show", &shown.digest.0);
         transcript.append("M", added.map_or(&[][..], |added| added.as_bytes()));

@@ -134,6 +134,14 @@ impl Programme {
         Ok(InForce { programme: self, header, hash: *hash, round })
     }
 
+    /// The same programme under another id, issuer key and generators.
+    #[cfg(test)]
+    pub(crate) fn tampered(&self, id: ProgrammeId, issuer_key: crate::group::Point, parameters: Parameters) -> Self {
+        let mut programme = Self { id, parameters: Arc::new(parameters), ..self.clone() };
+        programme.versions.iter_mut().for_each(|(_, header)| header.issuer_key = issuer_key);
+        programme
+    }
+
     /// The programme's id: the hash of its genesis.
     pub fn id(&self) -> ProgrammeId {
         self.id
