@@ -19,7 +19,7 @@ use sha3::{
     Shake256,
     digest::{ExtendableOutput, Update, XofReader},
 };
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
     group::{Accumulator, Element, Point, PublicScalar, Scalar},
@@ -115,25 +115,46 @@ fn check_size(width: usize, values: usize) -> Result<(), RangeError> {
     if matches!(width, 8 | 16 | 32) && (1..=MAX_VALUES).contains(&values) { Ok(()) } else { Err(RangeError::Size) }
 }
 
-/// The crate's generator trait is of an older `rand_core`.
-struct OldRng(ByteStream);
+/// The crate's generator trait is of an older `rand_core`. A proof takes 64 bytes for each bit of each value and more, a few at
+/// a time: the stream is read in blocks.
+struct OldRng {
+    stream: ByteStream,
+    buffer: Zeroizing<[u8; 1024]>,
+    at: usize,
+}
+
+impl OldRng {
+    fn new(stream: ByteStream) -> Self {
+        Self { stream, buffer: Zeroizing::new([0; 1024]), at: 1024 }
+    }
+}
 
 impl rand_core_bulletproofs::RngCore for OldRng {
     fn next_u32(&mut self) -> u32 {
         let mut bytes = [0; 4];
-        self.0.fill(&mut bytes);
+        self.fill_bytes(&mut bytes);
         u32::from_le_bytes(bytes)
     }
     fn next_u64(&mut self) -> u64 {
         let mut bytes = [0; 8];
-        self.0.fill(&mut bytes);
+        self.fill_bytes(&mut bytes);
         u64::from_le_bytes(bytes)
     }
-    fn fill_bytes(&mut self, dest: &mut [u8]) {
-        self.0.fill(dest);
+    fn fill_bytes(&mut self, mut dest: &mut [u8]) {
+        while !dest.is_empty() {
+            if self.at == self.buffer.len() {
+                self.stream.fill(&mut self.buffer[..]);
+                self.at = 0;
+            }
+            let count = dest.len().min(self.buffer.len() - self.at);
+            let (now, later) = dest.split_at_mut(count);
+            now.copy_from_slice(&self.buffer[self.at..self.at + count]);
+            self.at += count;
+            dest = later;
+        }
     }
     fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), rand_core_bulletproofs::Error> {
-        self.0.fill(dest);
+        self.fill_bytes(dest);
         Ok(())
     }
 }
@@ -174,7 +195,7 @@ pub(crate) fn prove(
         &padded_values,
         &padded_blindings,
         width,
-        &mut OldRng(nonces),
+        &mut OldRng::new(nonces),
     );
     padded_values.zeroize();
     padded_blindings.iter_mut().for_each(Zeroize::zeroize);
@@ -399,7 +420,7 @@ pub fn verify_by_crate<R: rand_core::CryptoRng + ?Sized>(
                 &mut merlin(seed),
                 &encoded,
                 width,
-                &mut OldRng(ByteStream::new(registry::BATCH_WEIGHTS, &[&bytes])),
+                &mut OldRng::new(ByteStream::new(registry::BATCH_WEIGHTS, &[&bytes])),
             )
         })
         .map_err(|_| RangeError::Malformed)
