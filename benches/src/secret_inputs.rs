@@ -33,7 +33,7 @@ type Run = Box<dyn FnMut(Class, &mut ChaCha20Rng, Around<'_>)>;
 pub enum Whose {
     /// Ours and the curve library's: must not differ.
     Ours,
-    /// With the range proof inside.
+    /// With a range proof inside, whose inner-product argument takes variable time on what would be public without it.
     RangeProof,
     /// Known to differ: shows that the check sees something.
     Control,

@@ -105,7 +105,8 @@ fn enrol_batch(world: &'static World, count: usize, cores: usize) -> Case {
 
 /// All batches, in all sizes, on one core and on two.
 pub fn batches(world: &'static World) -> Vec<Part> {
-    let kinds: [(&str, fn(&'static World, usize, usize) -> Case); 4] = [
+    type Make = fn(&'static World, usize, usize) -> Case;
+    let kinds: [(&str, Make); 4] = [
         ("batch of vouchers", voucher_batch),
         ("batch of draws", draw_batch),
         ("batch of roll-overs", roll_over_batch),
