@@ -5,10 +5,10 @@ FUZZ_SECONDS ?= 60
 export CASELOAD OUT FUZZ_SECONDS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench vectors ct-check fuzz
+.PHONY: help demo test bench bench-avx2 criterion vectors ct-check ct-callgrind fuzz
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile
+	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1\t/p' Makefile
 
 demo: ## a distribution from caseload to audit; CASELOAD=file.csv for another file, OUT=folder for another place
 	@scripts/demo.sh "$$CASELOAD" "$$OUT"
@@ -16,14 +16,23 @@ demo: ## a distribution from caseload to audit; CASELOAD=file.csv for another fi
 test: ## everything that has to pass, as CI runs it
 	@scripts/test.sh
 
-bench: ## time and size of every operation, beside curve25519-dalek's and ed25519-dalek's
+bench: ## time and size of every operation, beside curve25519-dalek's, ed25519-dalek's and bulletproofs'; in one table
+	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo run --release --locked -p annona-benches --bin table'
+
+bench-avx2: ## the same table without AVX-512
+	@bash -euo pipefail -c '. scripts/setup.sh; export RUSTFLAGS="--cfg curve25519_dalek_backend=\"simd\""; exec cargo run --release --locked -p annona-benches --bin table --target-dir "$${CARGO_TARGET_DIR:-target}/avx2"'
+
+criterion: ## criterion's statistics for the same operations
 	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo bench --locked -p annona-benches'
 
 vectors: ## write spec/vectors anew
 	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo run --release --locked -p annona-tests --bin vectors -- spec/vectors'
 
-ct-check: ## look for secret-dependent timing in issue, sign and show
+ct-check: ## look for secret-dependent timing in issue, sign, blind, show and holder proofs
 	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo run --release --locked -p annona-benches --bin ct-check'
+
+ct-callgrind: ## count instructions of the same operations for several secrets; needs valgrind, takes ten minutes
+	@scripts/ct-callgrind.sh
 
 fuzz: ## every decoder, FUZZ_SECONDS each; installs cargo-fuzz if it is missing
 	@scripts/fuzz.sh "$$FUZZ_SECONDS"

@@ -7,10 +7,12 @@
 //! as many values as lines are asked for.
 #![forbid(unsafe_code)]
 
+pub mod leak;
 pub mod measure;
 pub mod operations;
 pub mod report;
 
+pub mod secret_inputs;
 pub mod sizes;
 pub mod world;
 pub mod yardsticks;

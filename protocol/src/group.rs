@@ -9,7 +9,7 @@ use std::{collections::HashMap, fmt};
 use curve25519_dalek::{
     constants::{RISTRETTO_BASEPOINT_COMPRESSED, RISTRETTO_BASEPOINT_POINT},
     ristretto::{CompressedRistretto, RistrettoBasepointTable, RistrettoPoint},
-    traits::{IsIdentity, MultiscalarMul, VartimeMultiscalarMul},
+    traits::{Identity, IsIdentity, MultiscalarMul, VartimeMultiscalarMul},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -187,6 +187,11 @@ impl<'de> Deserialize<'de> for PublicScalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::decode(<[u8; 32]>::deserialize(deserializer)?).map_err(D::Error::custom)
     }
+}
+
+/// The identity.
+pub(crate) fn identity() -> Element {
+    Element::identity()
 }
 
 /// `scalar * G`, constant time, from the precomputed table.

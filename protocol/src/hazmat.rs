@@ -217,3 +217,8 @@ pub fn accumulate_opening<'a>(
     let sum = members.into_iter().map(|leaf| leaf.b.element() - generator - leaf.commitment.element()).sum();
     opening.accumulate(programme, programme.latest(), Point::encode(sum)?, weights, accumulator)
 }
+
+/// Whether `Abar = x*A'`: the only use of `x` on what a wallet sent.
+pub fn recognises(key: &IssuerKey, a_prime: &Point, a_bar: &Point) -> bool {
+    key.recognises(a_prime, a_bar)
+}

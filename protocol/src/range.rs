@@ -1,25 +1,30 @@
 //! Aggregated range proofs (spec 3.6). Sole user of the `bulletproofs` crate.
 //!
-//! Bünz, Bootle, Boneh, Poelstra, Wuille, Maxwell, "Bulletproofs" (S&P 2018), section 4.2. Proofs are made by the
-//! `bulletproofs` crate, which is bound to an older curve25519-dalek: values cross as canonical bytes. Verification replays
-//! the crate's merlin transcript and adds the single equation of section 6.2 to an [`Accumulator`], so that many proofs and
-//! the linear relations around them cost one multi-scalar multiplication; the crate's own verifier is the oracle of the tests.
+//! Bünz, Bootle, Boneh, Poelstra, Wuille, Maxwell, "Bulletproofs" (S&P 2018), section 4.2, as in the `bulletproofs` crate:
+//! its generators, its merlin transcript, its bytes. Proofs are made here because the crate is bound to an older
+//! curve25519-dalek; verification adds the single equation of section 6.2 to an [`Accumulator`], so that many proofs and the
+//! linear relations around them cost one multi-scalar multiplication. The crate is the oracle of the tests, for both.
 //!
 //! Relation, for `m` values (a power of two) of `n` bits: `V_j = v_j * B + t_j * B_blind` and `0 <= v_j < 2^n`.
 //!
 //! Padding: the list of values is filled with zeros under zero blinding, so a padded `V` is the identity and is implied by
 //! both sides, never sent.
 
+#[cfg(any(test, feature = "hazmat"))]
+mod oracle;
+mod prover;
+
 use std::sync::LazyLock;
 
-use curve25519_dalek_bulletproofs::scalar::Scalar as OldScalar;
 use merlin::Transcript as Merlin;
 use serde::{Deserialize, Serialize};
 use sha3::{
     Shake256,
     digest::{ExtendableOutput, Update, XofReader},
 };
-use zeroize::Zeroize;
+
+#[cfg(any(test, feature = "hazmat"))]
+pub use oracle::verify_by_crate;
 
 use crate::{
     group::{Accumulator, Element, Point, PublicScalar, Scalar},
@@ -68,8 +73,6 @@ impl RangeProof {
 /// Generators of the proof system: the crate's own, and the same chains (SHAKE256 of `"GeneratorsChain" || 'G' or 'H' ||
 /// u32 party`, 64 bytes a generator through the one-way map) recomputed here, since the crate keeps half of its own private.
 struct Generators {
-    old: bulletproofs::BulletproofGens,
-    old_pedersen: bulletproofs::PedersenGens,
     /// `G` and `H` of party `j`, position `i`, at `j * MAX_WIDTH + i`.
     g: Vec<Element>,
     h: Vec<Element>,
@@ -77,8 +80,6 @@ struct Generators {
 }
 
 static GENERATORS: LazyLock<Generators> = LazyLock::new(|| {
-    let old = bulletproofs::BulletproofGens::new(MAX_WIDTH, MAX_VALUES);
-    let old_pedersen = bulletproofs::PedersenGens::default();
     let chain = |vector: u8| {
         (0..MAX_VALUES as u32)
             .flat_map(|party| {
@@ -97,8 +98,9 @@ static GENERATORS: LazyLock<Generators> = LazyLock::new(|| {
             .collect()
     };
     let (g, h) = (chain(b'G'), chain(b'H'));
-    let blind = Point::decode(old_pedersen.B_blinding.compress().to_bytes()).expect("the crate's generator is a point");
-    Generators { old, old_pedersen, g, h, blind }
+    let blind = bulletproofs::PedersenGens::default().B_blinding;
+    let blind = Point::decode(blind.compress().to_bytes()).expect("the crate's generator is a point");
+    Generators { g, h, blind }
 });
 
 /// The blinding generator `B_blind` of `PedersenGens::default()`; the value generator is `G`.
@@ -114,31 +116,6 @@ pub(crate) fn padded(values: usize) -> usize {
 fn check_size(width: usize, values: usize) -> Result<(), RangeError> {
     if matches!(width, 8 | 16 | 32) && (1..=MAX_VALUES).contains(&values) { Ok(()) } else { Err(RangeError::Size) }
 }
-
-/// The crate's generator trait is of an older `rand_core`.
-struct OldRng(ByteStream);
-
-impl rand_core_bulletproofs::RngCore for OldRng {
-    fn next_u32(&mut self) -> u32 {
-        let mut bytes = [0; 4];
-        self.0.fill(&mut bytes);
-        u32::from_le_bytes(bytes)
-    }
-    fn next_u64(&mut self) -> u64 {
-        let mut bytes = [0; 8];
-        self.0.fill(&mut bytes);
-        u64::from_le_bytes(bytes)
-    }
-    fn fill_bytes(&mut self, dest: &mut [u8]) {
-        self.0.fill(dest);
-    }
-    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), rand_core_bulletproofs::Error> {
-        self.0.fill(dest);
-        Ok(())
-    }
-}
-
-impl rand_core_bulletproofs::CryptoRng for OldRng {}
 
 fn merlin(seed: &[u8; 64]) -> Merlin {
     let mut transcript = Merlin::new(registry::RANGE_PROOF);
@@ -161,30 +138,7 @@ pub(crate) fn prove(
     if values.iter().any(|value| value >> width != 0) {
         return Err(RangeError::OutOfRange);
     }
-    let count = padded(values.len());
-    let mut padded_values = values.to_vec();
-    padded_values.resize(count, 0);
-    let mut padded_blindings: Vec<OldScalar> =
-        blindings.iter().map(|blinding| OldScalar::from_bytes_mod_order(blinding.expose().to_bytes())).collect();
-    padded_blindings.resize(count, OldScalar::ZERO);
-    let result = bulletproofs::RangeProof::prove_multiple_with_rng(
-        &GENERATORS.old,
-        &GENERATORS.old_pedersen,
-        &mut merlin(seed),
-        &padded_values,
-        &padded_blindings,
-        width,
-        &mut OldRng(nonces),
-    );
-    padded_values.zeroize();
-    padded_blindings.iter_mut().for_each(Zeroize::zeroize);
-    let (proof, commitments) = result.map_err(|_| RangeError::Size)?;
-    let commitments = commitments
-        .iter()
-        .take(values.len())
-        .map(|commitment| Point::decode(commitment.to_bytes()).map_err(|_| RangeError::Malformed))
-        .collect::<Result<_, _>>()?;
-    Ok((RangeProof(proof.to_bytes()), commitments))
+    prover::prove(width, values, blindings, &mut merlin(seed), nonces)
 }
 
 /// Scalars of the range proofs' own generators, merged over a batch.
@@ -365,41 +319,13 @@ pub(crate) fn accumulate(
     Ok(())
 }
 
-/// The `bulletproofs` crate's own verdict on a proof: the oracle of the tests and the yardstick of the benches.
-///
-/// # Errors
-/// [`RangeError::Malformed`] if the crate refuses.
-#[cfg(any(test, feature = "hazmat"))]
-pub fn verify_by_crate<R: rand_core::CryptoRng + ?Sized>(
-    width: usize,
-    commitments: &[Point],
-    proof: &RangeProof,
-    seed: &[u8; 64],
-    rng: &mut R,
-) -> Result<(), RangeError> {
-    use curve25519_dalek_bulletproofs::ristretto::CompressedRistretto;
-    let mut bytes = [0; 32];
-    rng.fill_bytes(&mut bytes);
-    let mut encoded: Vec<_> = commitments.iter().map(|point| CompressedRistretto(*point.as_bytes())).collect();
-    encoded.resize(padded(encoded.len()), CompressedRistretto([0; 32]));
-    bulletproofs::RangeProof::from_bytes(&proof.0)
-        .and_then(|proof| {
-            proof.verify_multiple_with_rng(
-                &GENERATORS.old,
-                &GENERATORS.old_pedersen,
-                &mut merlin(seed),
-                &encoded,
-                width,
-                &mut OldRng(ByteStream::new(registry::BATCH_WEIGHTS, &[&bytes])),
-            )
-        })
-        .map_err(|_| RangeError::Malformed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+    use rand_chacha::{
+        ChaCha20Rng,
+        rand_core::{Rng, SeedableRng},
+    };
 
     struct Case {
         width: usize,
@@ -448,6 +374,32 @@ mod tests {
                     case.points[0] = Point::generator();
                     assert!(!ours(&case, &mut rng));
                 }
+            }
+        }
+    }
+
+    /// Proofs are the crate's own, byte for byte: same values, blindings and randomness, padding included.
+    #[test]
+    fn proves_what_the_crate_proves() {
+        let mut rng = ChaCha20Rng::seed_from_u64(4);
+        for width in [8, 16, 32] {
+            for count in [1, 2, 3, 4, 7, 8, 16] {
+                let values: Vec<u64> = (0..count)
+                    .map(|i| match i % 3 {
+                        0 => (1 << width) - 1,
+                        1 => 0,
+                        _ => rng.next_u64() & ((1 << width) - 1),
+                    })
+                    .collect();
+                let blindings: Vec<_> = values.iter().map(|_| SecretScalar::random(&mut rng)).collect();
+                let seed = [count as u8; 64];
+                let nonces = || ByteStream::new(registry::NONCE, &[&[width as u8, count as u8]]);
+                let ours = prove(width, &values, &blindings, &seed, nonces()).unwrap();
+                assert_eq!(
+                    ours,
+                    oracle::prove_by_crate(width, &values, &blindings, &seed, nonces()),
+                    "{width} x {count}"
+                );
             }
         }
     }

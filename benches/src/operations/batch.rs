@@ -40,26 +40,23 @@ fn batch<T: Send + Sync + 'static>(
 ) -> Case {
     let (pool, count) = (pool(cores_used), items.len());
     let mut seeds = world::rng(100);
-    Case::batch(
-        "batch",
-        format!("{name}, {count}, {}", cores(cores_used)),
-        count,
-        move || (0..cores_used).map(|_| Weights::new(&mut seeds)).collect::<Vec<_>>(),
-        move |weights| {
-            let share = items.len().div_ceil(cores_used);
-            let verify = |(items, mut weights): (&[T], Weights)| {
-                let mut accumulator = Accumulator::new();
-                add(items, &mut weights, &mut accumulator);
-                accumulator.verify().expect("honest");
-            };
-            if cores_used == 1 {
-                items.chunks(share).zip(weights).for_each(verify);
-            } else {
-                let shares: Vec<_> = items.chunks(share).zip(weights).collect();
-                pool.install(|| shares.into_par_iter().for_each(verify));
-            }
-        },
-    )
+    let name = format!("{name}, {count}, {}", cores(cores_used));
+    let share = items.len().div_ceil(cores_used);
+    let prepare = move || (0..cores_used).map(|_| Weights::new(&mut seeds)).collect::<Vec<_>>();
+    let verify = move |items: &[T], mut weights: Weights| {
+        let mut accumulator = Accumulator::new();
+        add(items, &mut weights, &mut accumulator);
+        accumulator.verify().expect("honest");
+    };
+    if cores_used == 1 {
+        return Case::batch("batch", name, count, prepare, move |weights| {
+            items.chunks(share).zip(weights).for_each(|(items, weights)| verify(items, weights));
+        });
+    }
+    Case::parallel("batch", name, count, prepare, move |weights| {
+        let shares: Vec<_> = items.chunks(share).zip(weights).collect();
+        pool.install(|| shares.into_par_iter().for_each(|(items, weights)| verify(items, weights)));
+    })
 }
 
 /// Logged vouchers: all distinct, of eight keys.
@@ -108,7 +105,8 @@ fn enrol_batch(world: &'static World, count: usize, cores: usize) -> Case {
 
 /// All batches, in all sizes, on one core and on two.
 pub fn batches(world: &'static World) -> Vec<Part> {
-    let kinds: [(&str, fn(&'static World, usize, usize) -> Case); 4] = [
+    type Make = fn(&'static World, usize, usize) -> Case;
+    let kinds: [(&str, Make); 4] = [
         ("batch of vouchers", voucher_batch),
         ("batch of draws", draw_batch),
         ("batch of roll-overs", roll_over_batch),

@@ -279,18 +279,28 @@ pub fn cohort(world: &'static World, members: usize) -> Vec<Case> {
     ]
 }
 
-/// Our verification of the crate's range proofs, alone.
-pub fn range(width: usize, count: usize) -> Case {
-    let mut rng = world::rng(65);
-    let (proof, commitments) = hazmat::prove_range(width, &vec![3; count], &mut rng).expect("in range");
-    Case::new(
-        "range",
-        format!("verify, {count} x {width} bits"),
-        || (),
-        move |()| {
-            let (mut weights, mut accumulator) = (Weights::new(&mut rng), Accumulator::new());
-            hazmat::accumulate_range(width, &commitments, &proof, &mut weights, &mut accumulator).expect("honest");
-            accumulator.verify().expect("honest");
-        },
-    )
+/// Range proofs alone, beside the crate's own among the libraries.
+pub fn range(width: usize, count: usize) -> Vec<Case> {
+    const GROUP: &str = "range proof";
+    let (mut r1, mut r2) = (world::rng(65), world::rng(66));
+    let values = vec![3; count];
+    let (proof, commitments) = hazmat::prove_range(width, &values, &mut r1).expect("in range");
+    vec![
+        Case::new(
+            GROUP,
+            format!("prove, {count} x {width} bits"),
+            || (),
+            move |()| hazmat::prove_range(width, &values, &mut r1).expect("in range"),
+        ),
+        Case::new(
+            GROUP,
+            format!("verify, {count} x {width} bits"),
+            || (),
+            move |()| {
+                let (mut weights, mut accumulator) = (Weights::new(&mut r2), Accumulator::new());
+                hazmat::accumulate_range(width, &commitments, &proof, &mut weights, &mut accumulator).expect("honest");
+                accumulator.verify().expect("honest");
+            },
+        ),
+    ]
 }

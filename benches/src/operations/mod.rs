@@ -58,6 +58,10 @@ pub fn single(world: &'static World, wide: &'static World) -> Vec<Part> {
             parts.push(Part::new(format!("draw {values} x {}", world.width), move || draw(world, values)));
         }
     }
+    parts.push(Part::new("range proof", || {
+        let sizes = [16, 32].into_iter().flat_map(|width| VALUES.map(|values| (width, usize::from(values))));
+        sizes.flat_map(|(width, count)| range(width, count)).collect()
+    }));
     parts.push(Part::new("amend", move || amend(world)));
     parts.push(Part::new("voucher", move || vouchers(world)));
     parts.extend([1, 4, 6, 12].map(|count| Part::new(format!("redeem {count}"), move || redeem(world, count))));
