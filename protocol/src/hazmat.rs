@@ -1,5 +1,7 @@
 //! Internals that benches and timing checks need by themselves. Behind `hazmat`: never in a release.
 
+pub mod vectors;
+
 use rand_core::CryptoRng;
 
 use crate::{
