@@ -297,7 +297,12 @@ impl Serializer for Encoder {
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Node, Unsupported> {
         Ok(Node::Optional(Some(Box::new(value.serialize(self)?))))
     }
-    fn serialize_unit_variant(self, name: &'static str, index: u32, variant: &'static str) -> Result<Node, Unsupported> {
+    fn serialize_unit_variant(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+    ) -> Result<Node, Unsupported> {
         Ok(Node::Variant(name, index, variant, None))
     }
     fn serialize_newtype_struct<T: Serialize + ?Sized>(

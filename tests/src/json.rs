@@ -45,10 +45,63 @@ impl Json {
         Self::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
+    /// A member of an object, if it is there.
+    pub fn find(&self, name: &str) -> Option<&Json> {
+        match self {
+            Self::Object(members) => members.iter().find(|(known, _)| known == name).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    /// A member of an object.
+    ///
+    /// # Panics
+    /// If there is none: vectors are read by those who know their shape. So with the other readers.
+    pub fn get(&self, name: &str) -> &Json {
+        self.find(name).unwrap_or_else(|| panic!("no member {name} in {self}"))
+    }
+
+    /// A string.
+    pub fn str(&self) -> &str {
+        if let Self::Text(text) = self { text } else { panic!("not a string: {self}") }
+    }
+
+    /// Bytes given in hexadecimal.
+    pub fn bytes(&self) -> Vec<u8> {
+        hex::decode(self.str()).unwrap_or_else(|_| panic!("not hexadecimal: {self}"))
+    }
+
+    /// Bytes of a fixed length.
+    pub fn array<const N: usize>(&self) -> [u8; N] {
+        self.bytes().try_into().unwrap_or_else(|_| panic!("not {N} bytes: {self}"))
+    }
+
+    /// An integer.
+    pub fn integer<T: TryFrom<i128>>(&self) -> T {
+        let Self::Number(number) = self else { panic!("not a number: {self}") };
+        T::try_from(*number).unwrap_or_else(|_| panic!("out of range: {self}"))
+    }
+
+    /// The items of a list.
+    pub fn items(&self) -> &[Json] {
+        if let Self::List(items) = self { items } else { panic!("not a list: {self}") }
+    }
+
+    /// An object with one more member.
+    #[must_use]
+    pub fn with(self, name: &str, value: Json) -> Self {
+        let Self::Object(mut members) = self else { panic!("not an object: {self}") };
+        members.retain(|(known, _)| known != name);
+        members.push((name.to_owned(), value));
+        Self::Object(members)
+    }
+
     fn pretty(&self, out: &mut String, indent: usize) {
         let line = self.to_string();
         let (open, close, items): (_, _, Vec<(Option<&str>, &Json)>) = match self {
-            Self::List(items) if line.len() + indent > 120 => ('[', ']', items.iter().map(|item| (None, item)).collect()),
+            Self::List(items) if line.len() + indent > 120 => {
+                ('[', ']', items.iter().map(|item| (None, item)).collect())
+            }
             Self::Object(members) if line.len() + indent > 120 => {
                 ('{', '}', members.iter().map(|(name, value)| (Some(name.as_str()), value)).collect())
             }

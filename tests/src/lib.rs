@@ -6,4 +6,7 @@
 pub mod fields;
 pub mod fuzzing;
 pub mod json;
+pub mod kinds;
+pub mod life;
 pub mod samples;
+pub mod vectors;

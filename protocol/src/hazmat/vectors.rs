@@ -169,7 +169,10 @@ impl RelationParts {
         let elements: Vec<_> = self.elements.iter().map(|point| relation.element(*point)).collect();
         for Equation { terms, image } in &self.equations {
             relation.equation(
-                terms.iter().map(|(by, scalar, element)| (*by, scalars[*scalar], elements[*element])).collect::<Vec<_>>(),
+                terms
+                    .iter()
+                    .map(|(by, scalar, element)| (*by, scalars[*scalar], elements[*element]))
+                    .collect::<Vec<_>>(),
                 image.iter().map(|(by, element)| (*by, elements[*element])).collect::<Vec<_>>(),
             );
         }
@@ -263,7 +266,11 @@ impl IssuerKey {
 }
 
 /// Opens a masked grant: `rho` and the attributes.
-pub fn open_grant(sealed: &[u8], mask: &SecretBytes, ticket: &crate::ids::TicketHash) -> Option<(PublicScalar, Vec<u64>)> {
+pub fn open_grant(
+    sealed: &[u8],
+    mask: &SecretBytes,
+    ticket: &crate::ids::TicketHash,
+) -> Option<(PublicScalar, Vec<u64>)> {
     let grant = Grant::open(sealed, mask, ticket).ok()?;
     Some((PublicScalar(grant.rho.0), grant.attributes.clone()))
 }
@@ -295,9 +302,7 @@ pub fn verify_swap<R: CryptoRng + ?Sized>(view: &InForce<'_>, leaf: &SwapLeaf, r
 
 /// A batch of logged vouchers.
 pub fn verify_vouchers<R: CryptoRng + ?Sized>(view: &InForce<'_>, vouchers: &[LoggedVoucher], rng: &mut R) -> bool {
-    settle(rng, |weights, accumulator| {
-        crate::voucher::accumulate(vouchers, |at| view.key(at), weights, accumulator)
-    })
+    settle(rng, |weights, accumulator| crate::voucher::accumulate(vouchers, |at| view.key(at), weights, accumulator))
 }
 
 /// An opening over the sum of its members' `M`.
@@ -314,5 +319,6 @@ pub fn verify_opening<R: CryptoRng + ?Sized>(
 /// Officers' signatures over an approved lot.
 pub fn verify_lot(programme: &Programme, leaf: &crate::log::leaf::LotLeaf) -> bool {
     let bytes = crate::log::leaf::LotLeaf::signed_bytes(&programme.id(), leaf.lot, leaf.count, &leaf.root);
-    crate::programme::validate::verify_officers(registry::tag::LOT, &bytes, programme.latest(), &leaf.signatures).is_ok()
+    crate::programme::validate::verify_officers(registry::tag::LOT, &bytes, programme.latest(), &leaf.signatures)
+        .is_ok()
 }
