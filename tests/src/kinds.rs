@@ -1,13 +1,14 @@
 //! Every message kind with its type: decoding by name, limits, and a sample of each.
 
 use annona_protocol::{
+    audit::receipt::{Inclusion, Omission},
     credential::Credential,
     draw::{
         AmendContext, AmendRequest, AmendResponse, DrawContext, DrawRequest, DrawResponse, RollOverContext,
         RollOverRequest, RollOverResponse, SessionGone, SessionRequest,
     },
     enrol::{EnrolContext, EnrolRequest, EnrolResponse},
-    log::leaf::{BatchHeader, IssuerLeaf, Leaf, SiteLeaf},
+    log::leaf::{IssuerLeaf, OwedVoidedLeaf, SiteLeaf},
     programme::{Header, KeyEntry, SignedHeader},
     redeem::{BearerVoucher, CollectRequest, RedeemRequest, Surrender, VoidRequest},
     slip::{OpeningPack, OwedSlip, Quote, Receipt, RefusalSlip, SiteStatement, VoidSlip},
@@ -77,6 +78,8 @@ kinds! {
     STATEMENT => SiteStatement,
     ISSUER_LEAF => IssuerLeaf,
     SITE_LEAF => SiteLeaf,
+    INCLUSION => Inclusion,
+    OMISSION => Omission,
     STORED_CREDENTIAL => Credential,
     STORED_VOUCHER => Voucher,
     PENDING_ENROL => EnrolContext,
@@ -89,13 +92,12 @@ kinds! {
 /// A message of every kind and every variant of leaf: kind, case, bytes.
 pub fn samples(world: &World) -> Vec<(&'static str, String, Vec<u8>)> {
     let (visit, chain) = (&world.visit, &world.fixture.chain);
-    let batch = BatchHeader { number: 1, round: annona_protocol::ids::Round(1), start: 5, end: 15 };
     let mut samples: Vec<(&'static str, &str, Vec<u8>)> = vec![
         ("HEADER", "genesis", chain[0].header.encode()),
         ("SIGNED_HEADER", "second version with labels and worth", world.full_header().encode()),
         ("KEY_ENTRY", "key bound to a site", world.fixture.programme.keys()[0].encode()),
         ("KEY_ENTRY", "key bound to a slot", world.fixture.programme.keys()[14].encode()),
-        ("PACK", "opening pack", visit.pack.encode()),
+        ("PACK", "opening pack", world.packs[0].encode()),
         ("ENROL_REQUEST", "enrolment request", world.enrol[0].request.clone()),
         ("ENROL_RESPONSE", "enrolment response", world.enrol[0].response.clone()),
         ("SESSION_REQUEST", "session request", world.session[0].clone()),
@@ -120,7 +122,10 @@ pub fn samples(world: &World) -> Vec<(&'static str, String, Vec<u8>)> {
         ("VOID_SLIP", "void slip", visit.void_slip.encode()),
         ("BEARER", "printed voucher", visit.bearer.encode()),
         ("SURRENDER", "surrendered voucher", visit.surrender.encode()),
-        ("STATEMENT", "round statement", visit.statement.encode()),
+        ("STATEMENT", "round statement", world.statement().encode()),
+        ("INCLUSION", "proof of inclusion", world.inclusion().encode()),
+        ("OMISSION", "proof of omission", world.omission().encode()),
+        ("OMISSION", "proof of omission from an empty round", world.omission_from_empty().encode()),
         ("STORED_CREDENTIAL", "stored credential", world.credential.encode()),
         ("STORED_VOUCHER", "stored voucher", world.vouchers[0].encode()),
         ("PENDING_ENROL", "pending enrolment", world.enrol[0].context.clone()),
@@ -129,14 +134,15 @@ pub fn samples(world: &World) -> Vec<(&'static str, String, Vec<u8>)> {
         ("PENDING_AMEND", "pending amend", world.amend.context.clone()),
         ("PENDING_SWAP", "pending swap", world.swap.context.clone()),
     ];
-    samples.push(("ISSUER_LEAF", "issuer's leaf Batch", IssuerLeaf::batch(batch).encode()));
-    samples.push(("SITE_LEAF", "site's leaf Batch", SiteLeaf::batch(batch).encode()));
-    samples.push(("SITE_LEAF", "site's leaf Statement", SiteLeaf::Statement(visit.statement.clone()).encode()));
+    let log = world.site_log();
+    samples.push(("SITE_LEAF", "site's leaf Batch", log[log.len() - 1].clone()));
+    samples.push(("SITE_LEAF", "site's leaf Statement", SiteLeaf::Statement(world.statement()).encode()));
     let mut samples: Vec<_> = samples.into_iter().map(|(kind, case, bytes)| (kind, case.to_owned(), bytes)).collect();
-    let leaves = world.issuer_controls().into_iter().chain(world.issuer_events());
+    let leaves = world.issuer_log().into_iter().map(|entry| IssuerLeaf::decode(&entry).expect("a leaf"));
     samples
         .extend(leaves.map(|leaf| ("ISSUER_LEAF", format!("issuer's leaf {}", variant(&tree(&leaf))), leaf.encode())));
-    let leaves = world.site_events().into_iter();
+    let voided = SiteLeaf::OwedVoided(OwedVoidedLeaf { holder: visit.owed.content.holder });
+    let leaves = world.site_events().into_iter().chain([voided]);
     samples.extend(leaves.map(|leaf| ("SITE_LEAF", format!("site's leaf {}", variant(&tree(&leaf))), leaf.encode())));
     // One of each name is enough.
     let mut seen = std::collections::HashSet::new();

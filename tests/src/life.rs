@@ -1,6 +1,7 @@
 //! One life through the protocol with fixed seeds: every message, leaf and slip once, as bytes.
 
 use annona_protocol::{
+    audit::receipt::{Inclusion, Omission},
     cohort::{CohortClass, CohortSum},
     credential::Credential,
     draw::{
@@ -13,8 +14,8 @@ use annona_protocol::{
     ids::{KeyIndex, LotId, QuoteId, Round, Slot, Units},
     log::{
         leaf::{
-            AmendLeaf, CloseLeaf, DrawLeaf, EnrolLeaf, FreezeLeaf, IssuerLeaf, LotLeaf, OpenLeaf, OwedLeaf,
-            OwedVoidedLeaf, ShowRecord, SiteLeaf, SwapLeaf, VoucherLeaf,
+            AmendLeaf, CloseLeaf, DrawLeaf, EnrolLeaf, FreezeLeaf, IssuerLeaf, Leaf, LotLeaf, OpenLeaf, OwedLeaf,
+            ShowRecord, SiteLeaf, SwapLeaf, VoucherLeaf, close_batch,
         },
         merkle::{self, TreeHash},
     },
@@ -113,6 +114,10 @@ pub struct World {
     pub freeze: FreezeLeaf,
     /// The site's signed words and the wallet's requests at the site.
     pub visit: Visit,
+    /// Event leaves of the issuer's log.
+    pub events: Vec<IssuerLeaf>,
+    /// The round's opening packs, one a site.
+    pub packs: [OpeningPack; 2],
 }
 
 /// What happens at the site.
@@ -134,7 +139,7 @@ pub struct Visit {
     pub refusal: RefusalSlip,
     /// An owed slip.
     pub owed: OwedSlip,
-    /// Collecting it in round 2.
+    /// Collecting it in round 3.
     pub collect: CollectRequest,
     /// Voiding a voucher.
     pub void: VoidRequest,
@@ -142,10 +147,6 @@ pub struct Visit {
     pub void_slip: VoidSlip,
     /// A surrendered voucher.
     pub surrender: Surrender,
-    /// The round's statement.
-    pub statement: SiteStatement,
-    /// The next round's pack.
-    pub pack: OpeningPack,
     /// A session that is gone.
     pub gone: SessionGone,
 }
@@ -160,7 +161,7 @@ fn lot(fixture: &Fixture, id: LotId, kind: TicketKind, count: usize, rng: &mut C
         })
         .collect();
     let leaf_of = |(code, salt): &([u8; 10], [u8; 32])| {
-        TicketUse::leaf(&TicketCode::new(*code).hash(&fixture.programme.id(), kind), salt)
+        TicketUse::leaf(&TicketCode::from_bytes(*code).hash(&fixture.programme.id(), kind), salt)
     };
     tickets.sort_by_key(leaf_of);
     let leaves: Vec<TreeHash> = tickets.iter().map(leaf_of).collect();
@@ -174,7 +175,7 @@ fn lot(fixture: &Fixture, id: LotId, kind: TicketKind, count: usize, rng: &mut C
     let tickets = (0u64..)
         .zip(tickets)
         .map(|(index, (code, salt))| {
-            let hash = TicketCode::new(code).hash(&fixture.programme.id(), kind);
+            let hash = TicketCode::from_bytes(code).hash(&fixture.programme.id(), kind);
             let path = merkle::inclusion_proof(&leaves, index).expect("the leaf is there");
             Ticket { code, place: TicketUse { lot: id, hash, salt, index, path } }
         })
@@ -198,7 +199,8 @@ fn enrol(
     let programme = &fixture.programme;
     let slots = Slots::random(48, rng);
     let (context, request) =
-        EnrolContext::new(programme, TicketKind::Enrol, TicketCode::new(ticket.code), slots, rng).expect("well formed");
+        EnrolContext::new(programme, TicketKind::Enrol, TicketCode::from_bytes(ticket.code), slots, rng)
+            .expect("well formed");
     let (context, request) = (context.encode(), request.encode());
     let verified = EnrolRequest::decode(&request).expect("just encoded").verify(programme, rng).expect("honest");
     let issued = verified.issue(programme, &fixture.issuer, &grant(ticket, attributes), rng).expect("fits");
@@ -253,7 +255,7 @@ fn amend(
 ) -> (Credential, Exchange<AmendLeaf>) {
     let view = fixture.view(1);
     let (context, request) =
-        AmendContext::new(&view, credential, TicketCode::new(ticket.code), Slots::random(48, rng), rng)
+        AmendContext::new(&view, credential, TicketCode::from_bytes(ticket.code), Slots::random(48, rng), rng)
             .expect("rolled over");
     let (context, request) = (context.encode(), request.encode());
     let verified =
@@ -282,8 +284,28 @@ fn swap(fixture: &Fixture, old: &Voucher, rng: &mut ChaCha20Rng) -> (Vec<Voucher
     (vouchers, offer, Exchange { context, request, response: response.encode(), leaf })
 }
 
+/// The issuer's log before the freeze: versions, lots, the round's opening, one batch.
+fn before_freeze(fixture: &Fixture, lots: &[Lot; 2], events: &[IssuerLeaf]) -> Vec<Vec<u8>> {
+    let mut leaves: Vec<IssuerLeaf> = fixture.chain.iter().map(|signed| IssuerLeaf::Manifest(signed.clone())).collect();
+    leaves.extend(lots.iter().map(|lot| IssuerLeaf::Lot(lot.leaf.clone())));
+    leaves.push(IssuerLeaf::Open(OpenLeaf { round: Round(1), manifest: fixture.view(1).hash }));
+    let mut entries: Vec<Vec<u8>> = leaves.iter().map(Message::encode).collect();
+    entries.extend(close_batch(events, 1, Round(1), entries.len() as u64));
+    entries
+}
+
+/// The packs of round 1: the first site must refuse the swapped voucher.
+fn packs(fixture: &Fixture, swapped: &Voucher, log: &[Vec<u8>]) -> [OpeningPack; 2] {
+    let leaves: Vec<TreeHash> = log.iter().map(|entry| merkle::leaf_hash(entry)).collect();
+    let (size, root) = (leaves.len() as u64, merkle::root(&leaves));
+    [(SITE, vec![swapped.shown().mark()]), (SLOTTED, Vec::new())].map(|(site, swapped)| {
+        let terms = PackTerms { place: Place::new(&fixture.view(1), site), swapped, size, root };
+        Signed::sign(terms, &fixture.issuer_log)
+    })
+}
+
 fn visit(fixture: &Fixture, vouchers: &[Voucher], rng: &mut ChaCha20Rng) -> Visit {
-    let (view, next) = (fixture.view(1), fixture.view(2));
+    let (view, later) = (fixture.view(1), fixture.view(3));
     let (place, key) = (Place::new(&view, SITE), &fixture.site_logs[0]);
     let mut id = QuoteId::default();
     rng.fill_bytes(&mut id.0);
@@ -294,55 +316,31 @@ fn visit(fixture: &Fixture, vouchers: &[Voucher], rng: &mut ChaCha20Rng) -> Visi
     let counter = Counter::new(view, place, Vec::new());
     let leaves = counter.verify(&quote, &request).expect("honest").leaves(|_| 1);
     let mark = vouchers[1].shown().mark();
-    let receipt = Signed::sign(ReceiptTerms { place, mark, number: 1, batch: 1, pending: false }, key);
+    let receipt = Signed::sign(
+        ReceiptTerms {
+            place,
+            mark,
+            number: 1,
+            leaf: SiteLeaf::Voucher(leaves[0]).tree_hash(),
+            batch: 1,
+            pending: false,
+        },
+        key,
+    );
     let refusal =
         Signed::sign(RefusalTerms { place, quote: id, code: RefusalCode::AlreadyRedeemed, marks: vec![mark] }, key);
-    let owed = OwedTerms { place, lines: vec![(FOOD, Units(2))], holder: holder_key(&spare) };
+    let owed = OwedTerms { place, lines: vec![(CASH, Units(2))], holder: holder_key(&spare) };
     let owed = Signed::sign(owed, key);
-    let collect = CollectRequest::new(&view, &owed, &Place::new(&next, SITE), &spare, rng).expect("the slip's holder");
+    let collect = CollectRequest::new(&view, &owed, &Place::new(&later, SITE), &spare, rng).expect("the slip's holder");
     let void = VoidRequest::new(&view, &place, &[(&vouchers[1], 1)], rng).expect("listed");
     let void_slip = Signed::sign(VoidTerms { place, voided: vec![(mark, 1)] }, key);
     let surrender = Surrender::new(&view, &vouchers[0], rng).expect("of this round");
-    let terms = StatementTerms {
-        place,
-        units: vec![(CASH, Units(30))],
-        vouchers: vec![(vouchers[2].key(), 1)],
-        voids: vec![(mark.key, 1)],
-        owed: vec![(FOOD, Units(2))],
-        collected: vec![(FOOD, Units(2))],
-        size: 5,
-        root: merkle::leaf_hash(b"a site's log"),
-    };
-    let statement = Signed::sign(terms, key);
-    let terms = PackTerms {
-        place,
-        swapped: vec![vouchers[0].shown().mark()],
-        size: 9,
-        root: merkle::leaf_hash(b"the issuer's log"),
-    };
-    let pack = Signed::sign(terms, &fixture.issuer_log);
     let mut session = annona_protocol::ids::SessionId::default();
     rng.fill_bytes(&mut session.0);
     let serial = PublicScalar(annona_protocol::group::Scalar::from(7u64));
     let gone = SessionGone::sign(fixture.programme.id(), session, serial, &fixture.issuer_log);
     let bearer = BearerVoucher::new(&vouchers[1]);
-    Visit {
-        quote,
-        spare,
-        request,
-        leaves,
-        bearer,
-        receipt,
-        refusal,
-        owed,
-        collect,
-        void,
-        void_slip,
-        surrender,
-        statement,
-        pack,
-        gone,
-    }
+    Visit { quote, spare, request, leaves, bearer, receipt, refusal, owed, collect, void, void_slip, surrender, gone }
 }
 
 impl World {
@@ -366,12 +364,27 @@ impl World {
         let (credential, _, _, refresh) = draw(&fixture, &credential, Vec::new(), rng);
         let (credential, amended) = amend(&fixture, &credential, &lots[1].tickets[0], rng);
         let (swapped, swap_offer, swap) = swap(&fixture, &vouchers[0], rng);
+        let events = vec![
+            IssuerLeaf::Enrol(first.leaf.clone()),
+            IssuerLeaf::Enrol(second.leaf.clone()),
+            IssuerLeaf::RollOver(rolled.leaf.clone()),
+            IssuerLeaf::RollOver(second_roll_over.leaf.clone()),
+            IssuerLeaf::Draw(drawn.leaf.clone()),
+            IssuerLeaf::Draw(padded_draw.leaf.clone()),
+            IssuerLeaf::Draw(single_draw.leaf.clone()),
+            IssuerLeaf::Draw(refresh.leaf.clone()),
+            IssuerLeaf::Amend(amended.leaf.clone()),
+            IssuerLeaf::Swap(swap.leaf.clone()),
+        ];
+        let before = before_freeze(&fixture, &lots, &events);
+        let packs = packs(&fixture, &vouchers[0], &before);
         let visit = visit(&fixture, &vouchers, rng);
-        // The issuer's log: two versions, two lots, an opening, ten events, the batch header; then this freeze.
-        let opening = sum.open(&fixture.programme, 0, 16, rng).expect("two members are enough");
-        let manifest = fixture.view(1).hash;
-        let packs = vec![(SITE, visit.pack.digest())];
-        let freeze = FreezeLeaf { round: Round(1), manifest, packs, openings: vec![opening] };
+        let freeze = FreezeLeaf {
+            round: Round(1),
+            manifest: fixture.view(1).hash,
+            packs: packs.iter().map(|pack| (pack.content.place.site, pack.digest())).collect(),
+            openings: vec![sum.open(&fixture.programme, 0, before.len() as u64, rng).expect("two members are enough")],
+        };
         Self {
             lots,
             enrol: [first, second],
@@ -389,6 +402,8 @@ impl World {
             swapped,
             freeze,
             visit,
+            events,
+            packs,
             fixture,
         }
     }
@@ -398,32 +413,84 @@ impl World {
         self.fixture.view(round)
     }
 
-    /// Event leaves of the issuer's log.
-    pub fn issuer_events(&self) -> Vec<IssuerLeaf> {
-        vec![
-            IssuerLeaf::Enrol(self.enrol[0].leaf.clone()),
-            IssuerLeaf::Enrol(self.enrol[1].leaf.clone()),
-            IssuerLeaf::RollOver(self.roll_over.leaf.clone()),
-            IssuerLeaf::RollOver(self.second_roll_over.leaf.clone()),
-            IssuerLeaf::Draw(self.draw.leaf.clone()),
-            IssuerLeaf::Draw(self.second_draws[0].1.leaf.clone()),
-            IssuerLeaf::Draw(self.second_draws[1].1.leaf.clone()),
-            IssuerLeaf::Draw(self.refresh.leaf.clone()),
-            IssuerLeaf::Amend(self.amend.leaf.clone()),
-            IssuerLeaf::Swap(self.swap.leaf.clone()),
+    /// Control leaves of the issuer's log after the batch.
+    pub fn closing(&self) -> [IssuerLeaf; 3] {
+        [
+            IssuerLeaf::Freeze(self.freeze.clone()),
+            IssuerLeaf::Close(CloseLeaf { round: Round(1) }),
+            IssuerLeaf::Open(OpenLeaf { round: Round(3), manifest: self.view(3).hash }),
         ]
     }
 
-    /// Control leaves of the issuer's log, batch headers aside.
-    pub fn issuer_controls(&self) -> Vec<IssuerLeaf> {
-        let manifest = self.view(1).hash;
-        let mut leaves: Vec<IssuerLeaf> =
-            self.fixture.chain.iter().map(|signed| IssuerLeaf::Manifest(signed.clone())).collect();
-        leaves.extend(self.lots.iter().map(|lot| IssuerLeaf::Lot(lot.leaf.clone())));
-        leaves.push(IssuerLeaf::Open(OpenLeaf { round: Round(1), manifest }));
-        leaves.push(IssuerLeaf::Freeze(self.freeze.clone()));
-        leaves.push(IssuerLeaf::Close(CloseLeaf { round: Round(1) }));
-        leaves
+    /// The issuer's whole log.
+    pub fn issuer_log(&self) -> Vec<Vec<u8>> {
+        let mut entries = before_freeze(&self.fixture, &self.lots, &self.events);
+        entries.extend(self.closing().iter().map(Message::encode));
+        entries
+    }
+
+    /// The first site's whole log: a batch of round 1, its statement, a batch of round 3.
+    pub fn site_log(&self) -> Vec<Vec<u8>> {
+        let collected = self.site_events();
+        let (first, last) = collected.split_at(collected.len() - 1);
+        let mut entries = close_batch(first, 1, Round(1), 0);
+        entries.push(SiteLeaf::Statement(self.statement()).encode());
+        entries.extend(close_batch(last, 2, Round(3), entries.len() as u64));
+        entries
+    }
+
+    /// The round's statement over the log before it.
+    pub fn statement(&self) -> SiteStatement {
+        let visit = &self.visit;
+        let events = self.site_events();
+        let batch = close_batch(&events[..events.len() - 1], 1, Round(1), 0);
+        let leaves: Vec<TreeHash> = batch.iter().map(|entry| merkle::leaf_hash(entry)).collect();
+        let voided = visit.void.voids[0].mark.key;
+        let mut kept: Vec<KeyIndex> =
+            visit.leaves.iter().map(|leaf| leaf.voucher.shown.key).filter(|key| *key != voided).collect();
+        kept.sort_unstable();
+        let terms = StatementTerms {
+            place: visit.receipt.content.place,
+            units: vec![(CASH, Units(30))],
+            vouchers: kept.into_iter().map(|key| (key, 1)).collect(),
+            voids: vec![(voided, 1)],
+            owed: vec![(CASH, Units(2))],
+            collected: Vec::new(),
+            size: leaves.len() as u64,
+            root: merkle::root(&leaves),
+        };
+        Signed::sign(terms, &self.fixture.site_logs[0])
+    }
+
+    fn site_leaves(&self) -> (Vec<Vec<u8>>, Vec<TreeHash>) {
+        let entries = self.site_log();
+        let leaves = entries.iter().map(|entry| merkle::leaf_hash(entry)).collect();
+        (entries, leaves)
+    }
+
+    /// Proof that the receipt's leaf is in the site's log.
+    pub fn inclusion(&self) -> Inclusion {
+        let (entries, leaves) = self.site_leaves();
+        Inclusion::find(&self.visit.receipt, &entries, &leaves).expect("the site kept its word")
+    }
+
+    /// Proof that the leaf of a second acceptance is not, although a receipt promises it.
+    pub fn omission(&self) -> Omission {
+        let (entries, leaves) = self.site_leaves();
+        let mut leaf = self.visit.leaves[0];
+        leaf.number = 2;
+        let terms = ReceiptTerms { number: 2, leaf: SiteLeaf::Voucher(leaf).tree_hash(), ..self.visit.receipt.content };
+        let receipt = Signed::sign(terms, &self.fixture.site_logs[0]);
+        Omission::find(&receipt, &entries, &leaves).expect("no such leaf")
+    }
+
+    /// The same for a round of which the log has no batch.
+    pub fn omission_from_empty(&self) -> Omission {
+        let (entries, leaves) = self.site_leaves();
+        let place = Place::new(&self.view(2), SITE);
+        let terms = ReceiptTerms { place, batch: 2, ..self.visit.receipt.content };
+        let receipt = Signed::sign(terms, &self.fixture.site_logs[0]);
+        Omission::find(&receipt, &entries, &leaves).expect("no such batch")
     }
 
     /// The slip's leaf in the site's log.
@@ -432,15 +499,14 @@ impl World {
         OwedLeaf { round: owed.place.round, lines: owed.lines.clone(), holder: owed.holder }
     }
 
-    /// Event leaves of a site's log.
+    /// Event leaves of the first site's log; the last is of round 3, the others of round 1.
     pub fn site_events(&self) -> Vec<SiteLeaf> {
         let visit = &self.visit;
         let mut leaves: Vec<SiteLeaf> = visit.leaves.iter().map(|leaf| SiteLeaf::Voucher(*leaf)).collect();
         leaves.extend(visit.void.voids.iter().map(|leaf| SiteLeaf::Void(*leaf)));
         leaves.push(SiteLeaf::Owed(self.owed_leaf()));
-        let collected = visit.collect.verify(&Place::new(&self.view(2), SITE), &self.owed_leaf()).expect("honest");
+        let collected = visit.collect.verify(&Place::new(&self.view(3), SITE), &self.owed_leaf()).expect("honest");
         leaves.push(SiteLeaf::Collected(collected));
-        leaves.push(SiteLeaf::OwedVoided(OwedVoidedLeaf { holder: visit.owed.content.holder }));
         leaves
     }
 

@@ -271,7 +271,7 @@ pub fn open_grant(
     mask: &SecretBytes,
     ticket: &crate::ids::TicketHash,
 ) -> Option<(PublicScalar, Vec<u64>)> {
-    let grant = Grant::open(sealed, mask, ticket).ok()?;
+    let grant = Grant::open(sealed, mask, ticket)?;
     Some((PublicScalar(grant.rho.0), grant.attributes.clone()))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The generator fills in `expected` with it, and the test that reads the files back calls it again on what it read.
 
+mod audits;
 mod basics;
 mod logs;
 mod shows;
@@ -26,6 +27,7 @@ pub fn evaluate(programme: &Programme, check: &str, inputs: &Json) -> Json {
         .or_else(|| shows::evaluate(programme, check, inputs))
         .or_else(|| vouchers::evaluate(programme, check, inputs))
         .or_else(|| logs::evaluate(programme, check, inputs))
+        .or_else(|| audits::evaluate(check, inputs))
         .unwrap_or_else(|| panic!("unknown check {check}"))
 }
 

@@ -2,16 +2,14 @@
 
 use annona_protocol::{
     fixture::signing_key,
-    ids::Round,
     log::{
-        leaf::{IssuerLeaf, SiteLeaf, close_batch},
+        leaf::IssuerLeaf,
         merkle::{self, TreeHash},
         note::{Checkpoint, KeyType, VerifierKey, cosign, sign_checkpoint, verify_checkpoint},
         tile::tiles_for,
     },
     registry::tag,
     signature::{self, PublicKey},
-    slip::{ReceiptTerms, Signed},
     wire::Message,
 };
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
@@ -69,8 +67,8 @@ fn slip(world: &World) -> File {
         ("refusal slip", "REFUSAL", visit.refusal.encode(), site),
         ("owed slip", "OWED_SLIP", visit.owed.encode(), site),
         ("void slip", "VOID_SLIP", visit.void_slip.encode(), site),
-        ("round statement", "STATEMENT", visit.statement.encode(), site),
-        ("opening pack", "PACK", visit.pack.encode(), issuer),
+        ("round statement", "STATEMENT", world.statement().encode(), site),
+        ("opening pack", "PACK", world.packs[0].encode(), issuer),
     ] {
         let inputs =
             Json::object([("kind", Json::text(kind)), ("key", Json::hex(key.0)), ("message", Json::hex(&bytes))]);
@@ -79,7 +77,7 @@ fn slip(world: &World) -> File {
         let other = PublicKey::of(&fixture.site_logs[1]);
         file.refuse_set(programme, &format!("{name} under another key"), name, [("key", Json::hex(other.0))], rule);
     }
-    let inputs = Json::object([("message", Json::hex(visit.pack.encode()))]);
+    let inputs = Json::object([("message", Json::hex(world.packs[0].encode()))]);
     file.compute(programme, "digest of the opening pack", "pack digest", inputs);
     let inputs = Json::object([("round", Json::number(1)), ("message", Json::hex(visit.gone.encode()))]);
     file.accept(programme, "session gone", "session gone", inputs);
@@ -171,20 +169,6 @@ fn merkle_tree(world: &World) -> File {
     file
 }
 
-/// The issuer's whole log: what the life of one household left.
-fn issuer_log(world: &World) -> Vec<Vec<u8>> {
-    let controls: Vec<Vec<u8>> = world.issuer_controls().iter().map(Message::encode).collect();
-    let batch = close_batch(&world.issuer_events(), 1, Round(1), 5);
-    // Versions, lots, opening; the batch; freeze and close.
-    [&controls[..5], &batch, &controls[5..]].concat()
-}
-
-fn site_log(world: &World) -> Vec<Vec<u8>> {
-    let mut entries = close_batch(&world.site_events(), 1, Round(1), 0);
-    entries.push(SiteLeaf::Statement(world.visit.statement.clone()).encode());
-    entries
-}
-
 fn tiles(entries: &[Vec<u8>]) -> Json {
     let files = tiles_for(entries)
         .expect("short entries")
@@ -194,7 +178,7 @@ fn tiles(entries: &[Vec<u8>]) -> Json {
 }
 
 fn log(world: &World) -> File {
-    let (programme, fixture) = (&world.fixture.programme, &world.fixture);
+    let programme = &world.fixture.programme;
     let mut file = File::new("log", "8", "Batches, tiles, signed and cosigned checkpoints, whole logs, receipts.");
     let encoded = |leaves: Vec<Vec<u8>>| Json::list(leaves.iter().map(Json::hex));
     let batch = |log: &str, events: Json, start: u64| {
@@ -206,11 +190,12 @@ fn log(world: &World) -> File {
             ("events", events),
         ])
     };
-    let events = encoded(world.issuer_events().iter().map(Message::encode).collect());
+    let events = encoded(world.events.iter().map(Message::encode).collect());
     file.compute(programme, "issuer's batch", "batch", batch("issuer", events, 5));
-    let events = encoded(world.site_events().iter().map(Message::encode).collect());
+    let site_events = world.site_events();
+    let events = encoded(site_events.iter().map(Message::encode).collect());
     file.compute(programme, "site's batch", "batch", batch("site", events, 0));
-    let (issuer, site) = (issuer_log(world), site_log(world));
+    let (issuer, site) = (world.issuer_log(), world.site_log());
     file.accept(programme, "issuer's log", "log", tiles(&issuer));
     file.accept(programme, "site's log", "log", tiles(&site));
     let many: Vec<Vec<u8>> = (0u16..300).map(|at| at.to_be_bytes().to_vec()).collect();
@@ -254,46 +239,51 @@ fn log(world: &World) -> File {
 
     checkpoints(world, &mut file, &issuer);
 
-    let (statement, leaves) = (width - 1, site.iter().map(|entry| merkle::leaf_hash(entry)).collect::<Vec<_>>());
-    let header = statement - 1;
-    let mark = world.visit.receipt.content.mark;
-    let index = site
-        .iter()
-        .position(
-            |entry| matches!(SiteLeaf::decode(entry), Ok(SiteLeaf::Voucher(leaf)) if leaf.voucher.shown.mark() == mark),
-        )
-        .expect("the voucher was redeemed");
-    let path = |index: usize| hashes(&merkle::inclusion_proof(&leaves, index as u64).expect("a leaf"));
-    let inputs = Json::object([
-        ("receipt", Json::hex(world.visit.receipt.encode())),
-        ("key", Json::hex(PublicKey::of(&fixture.site_logs[0]).0)),
-        ("entry", Json::hex(&site[index])),
-        ("index", Json::number(index as i128)),
-        ("path", path(index)),
-        ("batch header", Json::hex(&site[header])),
-        ("batch header path", path(header)),
-        ("size", Json::number(width as i128)),
-        ("root", Json::hex(merkle::root(&leaves).0)),
-    ]);
-    let base = "receipt in the site's log";
-    file.accept(programme, base, "receipt", inputs);
-    let other = site
-        .iter()
-        .position(
-            |entry| matches!(SiteLeaf::decode(entry), Ok(SiteLeaf::Voucher(leaf)) if leaf.voucher.shown.mark() != mark),
-        )
-        .expect("two vouchers were redeemed");
-    let rule = "the leaf is the receipt's, in a batch no later than promised (8.3)";
-    let set = [("entry", Json::hex(&site[other])), ("index", Json::number(other as i128)), ("path", path(other))];
-    file.refuse_set(programme, "a receipt with another voucher's leaf", base, set, rule);
-    let terms = ReceiptTerms { batch: 0, ..world.visit.receipt.content };
-    let earlier = Json::hex(Signed::sign(terms, &fixture.site_logs[0]).encode());
-    file.refuse_set(programme, "a receipt for an earlier batch", base, [("receipt", earlier)], rule);
-    let terms = ReceiptTerms { number: 2, ..world.visit.receipt.content };
-    let second = Json::hex(Signed::sign(terms, &fixture.site_logs[0]).encode());
-    file.refuse_set(programme, "a receipt for a second acceptance", base, [("receipt", second)], rule);
-    file.refuse_set(programme, "a receipt against another root", base, [("root", Json::hex([0; 32]))], rule);
+    receipts(world, &mut file, &site);
     file
+}
+
+fn receipts(world: &World, file: &mut File, site: &[Vec<u8>]) {
+    let programme = &world.fixture.programme;
+    let leaves: Vec<TreeHash> = site.iter().map(|entry| merkle::leaf_hash(entry)).collect();
+    let origin = &programme.latest().sites[0].logs[0].name;
+    let root = merkle::root(&leaves);
+    let inputs = |proof: Vec<u8>| {
+        Json::object([
+            ("origin", Json::text(origin)),
+            ("size", Json::number(leaves.len() as i128)),
+            ("root", Json::hex(root.0)),
+            ("proof", Json::hex(proof)),
+        ])
+    };
+    for (name, check, kind, proof) in [
+        ("a kept receipt", "inclusion proof", "INCLUSION", world.inclusion().encode()),
+        ("a broken receipt", "omission proof", "OMISSION", world.omission().encode()),
+        (
+            "a broken receipt of a round without batches",
+            "omission proof",
+            "OMISSION",
+            world.omission_from_empty().encode(),
+        ),
+    ] {
+        file.accept(programme, name, check, inputs(proof));
+        file.mutants(programme, name, "proof", kind, &[]);
+        file.refuse_set(
+            programme,
+            &format!("{name}, another root"),
+            name,
+            [("root", Json::hex([0; 32]))],
+            "paths lead to the checkpoint's root (8.3)",
+        );
+        let other = [("origin", Json::text("annona.example/site/river"))];
+        file.refuse_set(
+            programme,
+            &format!("{name}, another log"),
+            name,
+            other,
+            "the receipt is of the log's site (8.3)",
+        );
+    }
 }
 
 fn checkpoints(world: &World, file: &mut File, entries: &[Vec<u8>]) {

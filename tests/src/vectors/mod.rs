@@ -2,6 +2,7 @@
 
 pub mod check;
 
+mod audits;
 mod basics;
 mod build;
 mod logs;
@@ -22,5 +23,6 @@ pub fn files(world: &World) -> Vec<File> {
     files.extend(shows::files(world));
     files.extend(vouchers::files(world));
     files.extend(logs::files(world));
+    files.push(audits::file(world));
     files
 }

@@ -290,7 +290,7 @@ fn redeem(world: &World) -> File {
 
     let owed: OwedLeaf = world.owed_leaf();
     let inputs = Json::object([
-        ("round", Json::number(2)),
+        ("round", Json::number(3)),
         ("site", Json::number(SITE.0)),
         ("owed leaf", Json::hex(tree(&owed).bytes())),
         ("request", Json::hex(visit.collect.encode())),
@@ -301,7 +301,7 @@ fn redeem(world: &World) -> File {
         programme,
         "collect in another round",
         "collect",
-        [("round", Json::number(3))],
+        [("round", Json::number(2))],
         "the round of collecting is bound (7.5)",
     );
     file.refuse_set(

@@ -1,6 +1,7 @@
 //! Signatures, cohorts, trees, batches, notes, logs, receipts.
 
 use annona_protocol::{
+    audit::receipt::{Inclusion, Omission},
     draw::SessionGone,
     group::Point,
     hazmat::vectors as hazmat,
@@ -9,7 +10,7 @@ use annona_protocol::{
         self,
         leaf::{IssuerLeaf, Leaf, SiteLeaf, close_batch},
         merkle::{self, TreeHash},
-        note::{VerifierKey, verify_checkpoint},
+        note::{Checkpoint, VerifierKey, verify_checkpoint},
     },
     programme::Programme,
     registry::tag,
@@ -47,7 +48,8 @@ pub(super) fn evaluate(programme: &Programme, check: &str, inputs: &Json) -> Opt
         "batch" => Some(batch(inputs)),
         "checkpoint" => Some(checkpoint(inputs)),
         "log" => Some(files(inputs)),
-        "receipt" => receipt(inputs),
+        "inclusion proof" => kept(programme, inputs),
+        "omission proof" => broken(programme, inputs),
         _ => return None,
     };
     Some(result.unwrap_or_else(refuse_decode))
@@ -191,27 +193,23 @@ fn files(inputs: &Json) -> Json {
     }
 }
 
-/// A receipt is kept if its leaf is in a batch no later than promised, in a log whose root is given.
-fn receipt(inputs: &Json) -> Option<Json> {
-    let receipt: Receipt = message(inputs, "receipt")?;
-    let key = PublicKey(inputs.get("key").array());
-    let entry = inputs.get("entry").bytes();
-    let (Ok(SiteLeaf::Voucher(leaf)), Ok(SiteLeaf::Batch(header))) =
-        (SiteLeaf::decode(&entry), SiteLeaf::decode(&inputs.get("batch header").bytes()))
-    else {
-        return None;
-    };
-    let (index, size): (u64, u64) = (inputs.get("index").integer(), inputs.get("size").integer());
+fn checkpoint_of(inputs: &Json) -> Checkpoint {
     let root = TreeHash(inputs.get("root").array());
-    let included = |leaf: &[u8], index, path: &str| {
-        merkle::verify_inclusion(&root, &merkle::leaf_hash(leaf), index, size, &hashes(inputs.get(path))).is_ok()
-    };
-    let kept = receipt.verify(&key).is_ok()
-        && leaf.voucher.shown.mark() == receipt.content.mark
-        && leaf.number == receipt.content.number
-        && header.number <= receipt.content.batch
-        && (header.start..header.end).contains(&index)
-        && included(&entry, index, "path")
-        && included(&inputs.get("batch header").bytes(), header.end, "batch header path");
-    Some(if kept { accept([]) } else { refuse() })
+    Checkpoint::new(inputs.get("origin").str(), inputs.get("size").integer(), root).expect("an origin")
+}
+
+fn kept(programme: &Programme, inputs: &Json) -> Option<Json> {
+    let proof: Inclusion = message(inputs, "proof")?;
+    Some(match proof.verify(programme.latest(), &checkpoint_of(inputs)) {
+        Ok(()) => accept([("proof", tree(&proof).json())]),
+        Err(_) => refuse(),
+    })
+}
+
+fn broken(programme: &Programme, inputs: &Json) -> Option<Json> {
+    let proof: Omission = message(inputs, "proof")?;
+    Some(match proof.verify(programme.latest(), &checkpoint_of(inputs)) {
+        Ok(()) => accept([("proof", tree(&proof).json())]),
+        Err(_) => refuse(),
+    })
 }
