@@ -8,5 +8,6 @@ pub mod fuzzing;
 pub mod json;
 pub mod kinds;
 pub mod life;
+pub mod page;
 pub mod samples;
 pub mod vectors;
