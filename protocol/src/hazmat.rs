@@ -1,5 +1,8 @@
 //! Internals that benches and timing checks need by themselves. Behind `hazmat`: never in a release.
 
+#[cfg(feature = "hazmat")]
+pub mod vectors;
+
 use rand_core::CryptoRng;
 
 use crate::{

@@ -108,6 +108,14 @@ pub fn blinding_generator() -> Point {
     GENERATORS.blind
 }
 
+/// `G` and `H` of a party and position, for test vectors.
+#[cfg(feature = "hazmat")]
+pub(crate) fn generators(party: usize, position: usize) -> (Point, Point) {
+    let encode = |element: &Element| Point::encode(*element).expect("generators are not the identity");
+    let at = party * MAX_WIDTH + position;
+    (encode(&GENERATORS.g[at]), encode(&GENERATORS.h[at]))
+}
+
 /// `values`, rounded up to a power of two.
 pub(crate) fn padded(values: usize) -> usize {
     values.next_power_of_two()

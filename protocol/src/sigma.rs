@@ -99,7 +99,7 @@ impl Relation {
     }
 
     /// The canonical description (spec 3.5): counts, elements, and every equation's terms and image, little-endian.
-    fn description(&self) -> Vec<u8> {
+    pub(crate) fn description(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(2048);
         let count = |bytes: &mut Vec<u8>, value: usize| {
             bytes.extend_from_slice(&u32::try_from(value).expect("relations are small").to_le_bytes());

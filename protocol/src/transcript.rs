@@ -17,6 +17,9 @@ use crate::group::{Point, Scalar};
 #[derive(Clone)]
 pub struct Transcript {
     hasher: Hasher,
+    /// Present while a test vector is being recorded.
+    #[cfg(feature = "hazmat")]
+    trace: Option<crate::hazmat::vectors::Tracer>,
 }
 
 impl std::fmt::Debug for Transcript {
@@ -28,7 +31,11 @@ impl std::fmt::Debug for Transcript {
 impl Transcript {
     /// Starts a transcript under a context of the registry and absorbs the protocol version.
     pub(crate) fn new(context: &'static str) -> Self {
-        let mut transcript = Self { hasher: Hasher::new_derive_key(context) };
+        let mut transcript = Self {
+            hasher: Hasher::new_derive_key(context),
+            #[cfg(feature = "hazmat")]
+            trace: crate::hazmat::vectors::Tracer::start(context),
+        };
         transcript.append("version", &[crate::registry::VERSION]);
         transcript
     }
@@ -44,6 +51,10 @@ impl Transcript {
         self.hasher.update(label.as_bytes());
         self.hasher.update(&length.to_le_bytes());
         self.hasher.update(bytes);
+        #[cfg(feature = "hazmat")]
+        if let Some(trace) = &mut self.trace {
+            trace.item(label, bytes);
+        }
     }
 
     /// Absorbs an unsigned integer as 8 little-endian bytes.
@@ -66,6 +77,10 @@ impl Transcript {
         self.append(label, &[]);
         let mut bytes = [0; 64];
         self.hasher.finalize_xof().fill(&mut bytes);
+        #[cfg(feature = "hazmat")]
+        if let Some(trace) = &mut self.trace {
+            trace.challenge(&bytes);
+        }
         bytes
     }
 
@@ -85,22 +100,31 @@ impl Transcript {
 
 /// 32-byte hash of one byte string under a context. Callers frame what they concatenate.
 pub(crate) fn hash(context: &'static str, bytes: &[u8]) -> [u8; 32] {
-    blake3::derive_key(context, bytes)
+    let digest = blake3::derive_key(context, bytes);
+    #[cfg(feature = "hazmat")]
+    crate::hazmat::vectors::hashed(context, bytes, &digest);
+    digest
 }
 
 /// 64 XOF bytes of one byte string under a context.
 pub(crate) fn hash_wide(context: &'static str, bytes: &[u8]) -> [u8; 64] {
     let mut out = [0; 64];
     Hasher::new_derive_key(context).update(bytes).finalize_xof().fill(&mut out);
+    #[cfg(feature = "hazmat")]
+    crate::hazmat::vectors::hashed(context, bytes, &out);
     out
 }
 
 /// A hash under one context whose key schedule is done once: for hashes on hot paths.
-pub(crate) struct KeyedContext(Hasher);
+pub(crate) struct KeyedContext(Hasher, #[cfg(feature = "hazmat")] &'static str);
 
 impl KeyedContext {
     pub(crate) fn new(context: &'static str) -> Self {
-        Self(Hasher::new_derive_key(context))
+        Self(
+            Hasher::new_derive_key(context),
+            #[cfg(feature = "hazmat")]
+            context,
+        )
     }
 
     /// 64 XOF bytes of the concatenated parts. The parts have fixed lengths at each use.
@@ -111,6 +135,8 @@ impl KeyedContext {
         }
         let mut out = [0; 64];
         hasher.finalize_xof().fill(&mut out);
+        #[cfg(feature = "hazmat")]
+        crate::hazmat::vectors::hashed(self.1, &parts.concat(), &out);
         out
     }
 }
