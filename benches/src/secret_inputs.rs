@@ -153,7 +153,7 @@ fn enrolment(world: &'static World) -> Vec<Probe> {
     let programme = &world.fixture.programme;
     let request = |rng: &mut ChaCha20Rng, code: [u8; 10]| {
         let slots = slots(rng);
-        EnrolContext::new(programme, TicketKind::Enrol, TicketCode::new(code), slots, rng).expect("well formed")
+        EnrolContext::new(programme, TicketKind::Enrol, TicketCode::from_bytes(code), slots, rng).expect("well formed")
     };
     vec![
         Probe::new(
@@ -166,7 +166,7 @@ fn enrolment(world: &'static World) -> Vec<Probe> {
                 if class == Class::Fixed {
                     code = [0; 10];
                 }
-                (generator(class, rng), slots(rng), TicketCode::new(code))
+                (generator(class, rng), slots(rng), TicketCode::from_bytes(code))
             },
             |(mut rng, slots, code)| EnrolContext::new(programme, TicketKind::Enrol, code, slots, &mut rng).is_ok(),
         ),
@@ -180,7 +180,7 @@ fn enrolment(world: &'static World) -> Vec<Probe> {
                 if class == Class::Fixed {
                     attributes = [1, 0];
                 }
-                let ticket = TicketCode::new(code);
+                let ticket = TicketCode::from_bytes(code);
                 let grant = world.fixture.grant(LOT, TicketKind::Enrol, &ticket, EXPIRES, &attributes);
                 let verified = request(rng, code).1.verify(programme, rng).expect("honest");
                 (verified, issuer_key(class, rng), grant, generator(class, rng))

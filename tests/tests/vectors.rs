@@ -1,4 +1,5 @@
 //! `spec/vectors`: the committed files are what the generator writes, and say what the library says of them.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

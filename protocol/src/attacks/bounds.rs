@@ -167,7 +167,7 @@ fn rounds_out_of_order() {
     };
     let amend = |view: &InForce<'_>, credential: &Credential| {
         let context =
-            AmendContext::new(view, credential, TicketCode::new([1; 10]), slots(), &mut super::rng(1)).map(drop);
+            AmendContext::new(view, credential, TicketCode::from_bytes([1; 10]), slots(), &mut super::rng(1)).map(drop);
         (context.is_ok(), forged(*view, credential, &Statement::amend(view), operation::AMEND))
     };
     let (allowed, refused) = ((true, true), (false, false));

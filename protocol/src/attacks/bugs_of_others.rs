@@ -448,8 +448,14 @@ fn bug_of_others_8_arity_unbound() {
         // As it is, it does not even fit.
         assert!(RollOverContext::new(&view, &world.fresh, Slots::random(8, &mut rng), &mut rng).is_err());
         assert!(
-            AmendContext::new(&view, &world.rolled, TicketCode::new([1; 10]), Slots::random(8, &mut rng), &mut rng)
-                .is_err()
+            AmendContext::new(
+                &view,
+                &world.rolled,
+                TicketCode::from_bytes([1; 10]),
+                Slots::random(8, &mut rng),
+                &mut rng
+            )
+            .is_err()
         );
     }
     // A list of one is not a list of two either: a swap's session binds its length.

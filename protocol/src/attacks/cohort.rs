@@ -44,7 +44,7 @@ impl Case {
         let mut sum = CohortSum::new(class, world.programme().schema());
         let mut total = Element::default();
         for code in [1, 2] {
-            let code = || TicketCode::new([code; 10]);
+            let code = || TicketCode::from_bytes([code; 10]);
             let grant = world.fixture.grant(AMEND_LOT, TicketKind::Amend, &code(), 12, &[6, 2]);
             let slots = Slots::random(8, &mut rng);
             let (_, request) = AmendContext::new(&view, &world.rolled, code(), slots, &mut rng).unwrap();

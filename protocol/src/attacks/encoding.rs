@@ -191,7 +191,7 @@ fn slots() -> Slots {
 fn in_enrolments_and_shows() {
     let (world, view, programme) = (world(), world().view(), world().programme());
     let (issuer, mut rng) = (&world.fixture.issuer, rng(1));
-    let code = || TicketCode::new([5; 10]);
+    let code = || TicketCode::from_bytes([5; 10]);
     let (context, request) = EnrolContext::new(programme, TicketKind::Enrol, code(), slots(), &mut rng).unwrap();
     let request = request.encode();
     let verify = |bytes: &[u8]| EnrolRequest::decode(bytes).ok()?.verify(programme, &mut super::rng(2)).ok();
@@ -225,7 +225,7 @@ fn in_enrolments_and_shows() {
     .linear(&record.proof)
     .run();
 
-    let code = || TicketCode::new([6; 10]);
+    let code = || TicketCode::from_bytes([6; 10]);
     let (context, request) = AmendContext::new(&view, &world.rolled, code(), slots(), &mut rng).unwrap();
     // An amend range-proves nothing: its points are those of the show without a range proof.
     let (show, request) = (request.show.clone(), request.encode());

@@ -57,7 +57,7 @@ fn a_show_is_of_one_operation() {
     let issuer = &world.fixture.issuer;
     let (_, roll_over) = RollOverContext::new(&view, &world.fresh, slots(1), &mut rng(1)).unwrap();
     let (_, refresh) = DrawContext::refresh(&view, &world.rolled, slots(1), &mut rng(1)).unwrap();
-    let code = || TicketCode::new([7; 10]);
+    let code = || TicketCode::from_bytes([7; 10]);
     let amend = || AmendContext::new(&view, &world.rolled, code(), slots(1), &mut rng(1)).unwrap().1;
     let shows = [&roll_over.show, &refresh.show, &amend().show];
     for (of, show) in shows.into_iter().enumerate() {
@@ -91,7 +91,7 @@ fn nothing_carries_over_to_another_programme() {
     assert!(request.clone().verify(&there, issuer, Some(&session), &mut rng(1)).is_err(), "draw");
     assert!(request.verify(&view, &world.fixture.issuer, Some(&session), &mut rng(1)).is_ok());
     // A ticket: the code's hash is another one, and so is the proof's statement.
-    let code = || TicketCode::new([7; 10]);
+    let code = || TicketCode::from_bytes([7; 10]);
     assert_ne!(
         code().hash(&view.programme.id(), TicketKind::Enrol),
         code().hash(&there.programme.id(), TicketKind::Enrol)
@@ -263,7 +263,7 @@ fn a_request_is_of_one_session() {
 #[test]
 fn a_ticket_is_of_one_kind() {
     let (world, programme, view) = (world(), world().programme(), world().view());
-    let code = || TicketCode::new([7; 10]);
+    let code = || TicketCode::from_bytes([7; 10]);
     let kinds = [TicketKind::Enrol, TicketKind::Amend, TicketKind::Split];
     let hashes = kinds.map(|kind| code().hash(&programme.id(), kind));
     assert!(hashes[0] != hashes[1] && hashes[1] != hashes[2] && hashes[0] != hashes[2]);
@@ -278,7 +278,7 @@ fn a_ticket_is_of_one_kind() {
         assert_eq!(relabelled.verify(programme, &mut rng(1)).unwrap_err(), error);
     }
     let mut other_code = copy(&honest);
-    other_code.ticket = TicketCode::new([8; 10]);
+    other_code.ticket = TicketCode::from_bytes([8; 10]);
     assert_eq!(other_code.verify(programme, &mut rng(1)).unwrap_err(), EnrolError::Invalid);
 
     // Grants: of an amend lot, of another ticket, outside the schema, expired before the start, of an unknown lot.
@@ -289,7 +289,7 @@ fn a_ticket_is_of_one_kind() {
         (grant(LOT, code(), 12, &[4, 1]), true),
         (grant(AMEND_LOT, code(), 12, &[4, 1]), false),
         (grant(crate::ids::LotId(77), code(), 12, &[4, 1]), false),
-        (grant(LOT, TicketCode::new([8; 10]), 12, &[4, 1]), false),
+        (grant(LOT, TicketCode::from_bytes([8; 10]), 12, &[4, 1]), false),
         (grant(LOT, code(), 12, &[0, 1]), false),
         (grant(LOT, code(), 12, &[16, 1]), false),
         (grant(LOT, code(), 12, &[4]), false),
@@ -315,7 +315,7 @@ fn a_ticket_is_of_one_kind() {
     // The same for an amend.
     let amend = |kind, lot, code: &TicketCode, expires| {
         let (_, request) =
-            AmendContext::new(&view, &world.rolled, TicketCode::new([7; 10]), slots(1), &mut rng(1)).unwrap();
+            AmendContext::new(&view, &world.rolled, TicketCode::from_bytes([7; 10]), slots(1), &mut rng(1)).unwrap();
         let grant = world.fixture.grant(lot, kind, code, expires, &[6, 2]);
         request
             .verify(&view, &world.fixture.issuer, &mut rng(1))
@@ -327,7 +327,7 @@ fn a_ticket_is_of_one_kind() {
     assert_eq!(amend(TicketKind::Enrol, AMEND_LOT, &code(), 12), Err(DrawError::Terms), "an enrolment ticket");
     assert_eq!(amend(TicketKind::Split, AMEND_LOT, &code(), 12), Err(DrawError::Terms), "a split ticket");
     assert_eq!(amend(TicketKind::Amend, LOT, &code(), 12), Err(DrawError::Terms), "an enrolment lot");
-    assert_eq!(amend(TicketKind::Amend, AMEND_LOT, &TicketCode::new([8; 10]), 12), Err(DrawError::Terms));
+    assert_eq!(amend(TicketKind::Amend, AMEND_LOT, &TicketCode::from_bytes([8; 10]), 12), Err(DrawError::Terms));
     assert_eq!(amend(TicketKind::Amend, AMEND_LOT, &code(), 0), Err(DrawError::Terms), "expired");
 }
 

@@ -88,7 +88,7 @@ fn a_wallet_refuses_a_tagged_start() {
     for (name, response) in attempts {
         let rejected = context.finish(programme, &response, &mut rng(4)).expect_err(name);
         assert!(matches!(rejected.error, EnrolError::Answer | EnrolError::Terms), "{name}: {}", rejected.error);
-        context = rejected.context;
+        context = *rejected.context;
     }
     // The same helper with the honest B is accepted: the refusals above are due to the tag.
     let response = sign_other(&world.fixture.issuer, &leaf, *leaf.b.element());
@@ -139,7 +139,7 @@ fn a_wallet_refuses_a_wrong_refresh() {
     for (name, response) in attempts {
         let rejected = context.finish(&view, &response, &mut rng(4)).expect_err(name);
         assert_eq!(rejected.error, DrawError::Answer, "{name}");
-        context = rejected.context;
+        context = *rejected.context;
     }
     // Another version or programme in force: not even looked at.
     let mut later = view;
@@ -196,7 +196,7 @@ fn a_wallet_refuses_wrong_signatures_that_are_proven() {
     for (name, answers) in attempts {
         let rejected = context.finish(&view, &respond(&answers), &mut rng(4)).expect_err(name);
         assert!(matches!(rejected.error, DrawError::Vouchers(_)), "{name}: {}", rejected.error);
-        context = rejected.context;
+        context = *rejected.context;
     }
     assert_eq!(context.finish(&view, &respond(&honest), &mut rng(4)).unwrap().1.len(), 2);
 }
@@ -220,7 +220,7 @@ fn a_wallet_refuses_a_tagged_amend() {
         let Ok(response) = crate::draw::AmendResponse::decode(&touched) else { continue };
         let rejected = context.finish(&view, &response, &mut rng).expect_err("touched");
         assert!(matches!(rejected.error, DrawError::Answer | DrawError::Terms | DrawError::Show(ShowError::Group(_))));
-        context = rejected.context;
+        context = *rejected.context;
         refused += 1;
     }
     assert!(refused > 200, "{refused} of {}", bytes.len());

@@ -232,7 +232,7 @@ fn log(world: &World) -> File {
         programme,
         "a tile cut",
         "site's log",
-        [("files", tampered(&level, &|bytes| drop(bytes.pop())))],
+        [("files", tampered(&level, &|bytes| bytes.truncate(bytes.len() - 1)))],
         rule,
     );
     file.refuse_set(programme, "a file missing", "site's log", [("files", Json::list([]))], rule);

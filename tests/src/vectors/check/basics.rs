@@ -155,7 +155,7 @@ fn transcript(inputs: &Json) -> Json {
     let items: Vec<_> =
         inputs.get("items").items().iter().map(|item| (label(item), item.find("bytes").map(Json::bytes))).collect();
     let outputs = hazmat::replay(context(inputs.get("context").str()), &items);
-    let scalars = outputs.iter().map(|output| Scalar::from_bytes_mod_order_wide(output));
+    let scalars = outputs.iter().map(Scalar::from_bytes_mod_order_wide);
     Json::object([
         ("challenges", Json::list(outputs.iter().map(Json::hex))),
         ("as scalars", Json::list(scalars.map(|scalar| Json::hex(scalar.as_bytes())))),
