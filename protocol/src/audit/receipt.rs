@@ -1,9 +1,10 @@
-//! Receipts against a site's log: proof of inclusion, and proof of omission that anyone can check (spec 8.5).
+//! Receipts against a site's log: proof of inclusion, and proof of omission that anyone can check (spec 8.3).
 //!
 //! A receipt promises a leaf by the close of a batch. *Inclusion*: the leaf's path, and the header of the batch that it is in.
 //! *Omission*: for every batch of the receipt's round up to the promised one, its header and the two neighbours, adjacent and in
 //! order, between which the leaf would stand. Batches of a round are adjacent (an audit finds a log whose rounds go back), so
-//! the run is complete if the headers before and after it are of other rounds, or it ends with the promised batch.
+//! the run is complete if the headers before and after it are of other rounds, or it ends with the promised batch. A promise by a
+//! batch of an earlier round is broken as such.
 
 use serde::{Deserialize, Serialize};
 
@@ -198,7 +199,9 @@ impl Omission {
         let first = log.headers.partition_point(|header| header.round < terms.place.round);
         let run: Vec<&BatchHeader> = log.headers[first..].iter().take_while(of_round).collect();
         let after = log.headers.get(first + run.len());
-        let last_is_promised = run.last().is_some_and(|header| header.number == terms.batch);
+        // A promise by a batch of an earlier round was broken when it was made.
+        let passed = log.headers[..first].last().is_some_and(|header| header.number >= terms.batch);
+        let last_is_promised = passed || run.last().is_some_and(|header| header.number == terms.batch);
         let after = match after.filter(|header| header.round > terms.place.round) {
             _ if last_is_promised => None,
             Some(header) => Some(log.header(*header)?),
@@ -230,9 +233,11 @@ impl Omission {
         let round = terms.place.round;
         // The number of the next batch in the run; the log's first is 1.
         let mut next = 1u32;
+        let mut passed = false;
         if let Some(before) = &self.before {
             let header = before.verify(checkpoint)?;
             ensure(header.round < round)?;
+            passed = header.number >= terms.batch;
             next = header.number.checked_add(1).ok_or(ReceiptError::Batches)?;
         }
         for gap in &self.gaps {
@@ -241,7 +246,7 @@ impl Omission {
             gap.verify(&terms.leaf, checkpoint)?;
             next = next.checked_add(1).ok_or(ReceiptError::Batches)?;
         }
-        let last_is_promised = self.gaps.last().is_some_and(|gap| gap.batch.header.number == terms.batch);
+        let last_is_promised = passed || self.gaps.last().is_some_and(|gap| gap.batch.header.number == terms.batch);
         match &self.after {
             None => ensure(last_is_promised),
             Some(after) => {

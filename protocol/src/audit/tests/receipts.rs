@@ -106,6 +106,14 @@ fn omission_over_several_batches() {
     open.after = None;
     assert_eq!(open.verify(newest(), &two.checkpoint), Err(ReceiptError::Batches));
 
+    // A promise by a batch that was closed in the round before: broken when it was made.
+    let past = receipt(&vouchers(1)[0], 2, 1);
+    let proof = Omission::find(&past, &two.entries, &two.leaves).unwrap();
+    assert_eq!((proof.gaps.len(), proof.verify(newest(), &two.checkpoint)), (0, Ok(())));
+    let mut moved = proof.clone();
+    moved.receipt = receipt(&vouchers(1)[0], 2, 3);
+    assert_eq!(moved.verify(newest(), &two.checkpoint), Err(ReceiptError::Batches));
+
     // The last round may still get its batch.
     let later = receipt(&vouchers(1)[0], 2, 9);
     let empty = case(|draft| batches(&mut draft.sites[0].1).swap_remove(1).clear());
