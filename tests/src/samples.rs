@@ -400,7 +400,8 @@ impl Maker {
         self.add("owed_slip", &owed);
         self.add("bearer", &BearerVoucher::new(&vouchers[0]));
         self.add("surrender", &surrender);
-        let receipt = ReceiptTerms { place, mark: marks[0], number: 1, batch: 300, pending: false };
+        let receipt =
+            ReceiptTerms { place, mark: marks[0], number: 1, leaf: leaf_hash(b"a leaf"), batch: 300, pending: false };
         self.add("receipt", &Signed::sign(receipt, &key));
         let refusal =
             RefusalTerms { place, quote: QuoteId([7; 16]), code: RefusalCode::AlreadyRedeemed, marks: marks.clone() };
