@@ -99,8 +99,11 @@ pub const CODECS: &[Codec] = &[
     Codec::of::<SwapContext>(),
 ];
 
+/// Tries an input; true if it was accepted.
+type Target = fn(&[u8]) -> bool;
+
 /// Targets that are not a message kind.
-const FORMATS: &[(&str, fn(&[u8]) -> bool)] = &[
+const FORMATS: &[(&str, Target)] = &[
     ("caseload", caseload),
     ("checkpoint", checkpoint),
     ("key_counts", key_counts),

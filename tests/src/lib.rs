@@ -2,5 +2,7 @@
 //!
 //! Links the protocol with `hazmat`: nothing that is shipped may depend on this crate.
 
+pub mod fields;
 pub mod fuzzing;
+pub mod json;
 pub mod samples;
