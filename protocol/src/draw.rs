@@ -778,6 +778,8 @@ impl AmendContext {
         response: &AmendResponse,
         rng: &mut R,
     ) -> Result<(Grant, Vec<i64>, Point), DrawError> {
+        // The lot says nothing in an amend but that the ticket was one of an amend lot.
+        view.header.lot(response.lot).filter(|lot| lot.kind == TicketKind::Amend).ok_or(DrawError::Terms)?;
         let grant = Grant::open(&response.sealed, &self.mask, &self.ticket).ok_or(DrawError::Answer)?;
         let (_, added, values) = amend_member(view, response.expires, &grant.attributes, grant.rho.0)?;
         let b = self.pending.check(view, &response.refreshed, Some(&added), &NOTHING, rng)?;

@@ -6,6 +6,7 @@ use std::{fmt::Write as _, sync::LazyLock};
 
 use annona_node::caseload::{Caseload, Limits};
 use annona_protocol::{
+    audit::receipt::{Inclusion, Omission},
     credential::Credential,
     draw::{
         AmendContext, AmendRequest, AmendResponse, DrawContext, DrawRequest, DrawResponse, RollOverContext,
@@ -29,6 +30,8 @@ use annona_protocol::{
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
+use crate::fields::{Node, tree};
+
 /// What tests do with a kind of message without knowing its type.
 #[derive(Clone, Copy, Debug)]
 pub struct Codec {
@@ -38,6 +41,8 @@ pub struct Codec {
     pub max_bytes: usize,
     /// Decodes, and encodes the result.
     pub recode: fn(&[u8]) -> Result<Vec<u8>, DecodeError>,
+    /// Decodes into named fields.
+    pub fields: fn(&[u8]) -> Result<Node, DecodeError>,
 }
 
 impl Codec {
@@ -46,6 +51,7 @@ impl Codec {
             kind: T::KIND,
             max_bytes: T::MAX_BYTES,
             recode: |bytes| T::decode(bytes).map(|message| message.encode()),
+            fields: |bytes| T::decode(bytes).map(|message| tree(&message)),
         }
     }
 
@@ -90,6 +96,8 @@ pub const CODECS: &[Codec] = &[
     Codec::of::<SiteStatement>(),
     Codec::of::<IssuerLeaf>(),
     Codec::of::<SiteLeaf>(),
+    Codec::of::<Inclusion>(),
+    Codec::of::<Omission>(),
     Codec::of::<Credential>(),
     Codec::of::<Voucher>(),
     Codec::of::<EnrolContext>(),

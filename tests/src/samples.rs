@@ -1,6 +1,7 @@
 //! One valid sample of every message, from one programme and one household's life, the same bytes in every run.
 
 use annona_protocol::{
+    audit::receipt::{Inclusion, Omission},
     cohort::{CohortClass, CohortSum},
     credential::Credential,
     draw::{AmendContext, DrawContext, RollOverContext, SessionGone, SessionRequest},
@@ -10,7 +11,7 @@ use annona_protocol::{
     log::{
         leaf::{
             BatchHeader, CloseLeaf, CollectedLeaf, FreezeLeaf, IssuerLeaf, LotLeaf, OpenLeaf, OwedLeaf, OwedVoidedLeaf,
-            ShowRecord, SiteLeaf, VoidLeaf,
+            ShowRecord, SiteLeaf, VoidLeaf, VoucherLeaf, close_batch,
         },
         merkle::{TreeHash, leaf_hash, root},
         note::{Checkpoint, KeyType, VerifierKey, cosign, sign_checkpoint, verify_checkpoint},
@@ -93,6 +94,10 @@ pub struct Samples {
     pub lots: Vec<LotLeaf>,
     /// The members of the opened cohorts.
     pub members: Vec<IssuerLeaf>,
+    /// The site's log that holds the receipt's leaf.
+    pub kept: Checkpoint,
+    /// The one that lacks it.
+    pub broken: Checkpoint,
 }
 
 struct Maker {
@@ -310,7 +315,8 @@ impl Maker {
             }
         }
         self.issuer_controls();
-        let (quote, owed, owed_leaf) = self.site(&vouchers);
+        let (quote, owed, owed_leaf, visit) = self.site(&vouchers);
+        let [kept, broken] = self.receipts(&visit);
         let Self { fixture, all, lots, members, .. } = self;
         Samples {
             fixture,
@@ -330,6 +336,8 @@ impl Maker {
             owed_leaf,
             lots,
             members,
+            kept,
+            broken,
         }
     }
 
@@ -369,7 +377,7 @@ impl Maker {
         self.add("site_leaf batch", &SiteLeaf::Batch(batch));
     }
 
-    fn site(&mut self, vouchers: &[Voucher]) -> (Quote, OwedSlip, OwedLeaf) {
+    fn site(&mut self, vouchers: &[Voucher]) -> (Quote, OwedSlip, OwedLeaf, Vec<VoucherLeaf>) {
         let place = Place::new(&self.fixture.view(1), SITE);
         let key = self.fixture.site_logs[0].clone();
         let quote = Signed::sign(QuoteTerms { place, id: QuoteId([7; 16]), lines: vec![FOOD, INFANT, CASH] }, &key);
@@ -431,6 +439,26 @@ impl Maker {
         self.add("site_leaf owed", &SiteLeaf::Owed(owed_leaf.clone()));
         self.add("site_leaf collected", &SiteLeaf::Collected(collected));
         self.add("site_leaf owed-voided", &SiteLeaf::OwedVoided(OwedVoidedLeaf { holder: owed_leaf.holder }));
-        (quote, owed, owed_leaf)
+        (quote, owed, owed_leaf, visit)
+    }
+
+    /// A receipt's proofs, against a log with its leaf and one without.
+    fn receipts(&mut self, visit: &[VoucherLeaf]) -> [Checkpoint; 2] {
+        let place = Place::new(&self.fixture.view(1), SITE);
+        let events: Vec<SiteLeaf> = visit.iter().map(|leaf| SiteLeaf::Voucher(*leaf)).collect();
+        let (mark, leaf) = (visit[0].voucher.shown.mark(), leaf_hash(&events[0].encode()));
+        let terms = ReceiptTerms { place, mark, number: 1, leaf, batch: 1, pending: false };
+        let receipt = Signed::sign(terms, &self.fixture.site_logs[0]);
+        let log = |events: &[SiteLeaf]| {
+            let entries = close_batch(events, 1, Round(1), 0);
+            let leaves: Vec<TreeHash> = entries.iter().map(|entry| leaf_hash(entry)).collect();
+            (entries, leaves)
+        };
+        let (kept, broken) = (log(&events), log(&events[1..]));
+        self.add("inclusion", &Inclusion::find(&receipt, &kept.0, &kept.1).expect("logged"));
+        self.add("omission", &Omission::find(&receipt, &broken.0, &broken.1).expect("not logged"));
+        [kept, broken].map(|(_, leaves)| {
+            Checkpoint::new("annona.example/site/north", leaves.len() as u64, root(&leaves)).expect("not empty")
+        })
     }
 }

@@ -6,6 +6,7 @@
 use std::{collections::BTreeSet, fmt::Write as _, ops::Range, path::PathBuf, sync::LazyLock, time::Instant};
 
 use annona_protocol::{
+    audit::receipt::{Inclusion, Omission},
     credential::Credential,
     draw::{
         AmendContext, AmendRequest, AmendResponse, DrawContext, DrawRequest, DrawResponse, RollOverContext,
@@ -142,7 +143,7 @@ fn every_cut_and_every_tail_is_refused() {
 #[test]
 fn other_versions_kinds_and_lengths_are_refused() {
     for sample in &SAMPLES.all {
-        let Codec { kind: expected, max_bytes: limit, recode } = *codec(sample);
+        let Codec { kind: expected, max_bytes: limit, recode, .. } = *codec(sample);
         let mut bytes = sample.bytes.clone();
         for found in (0..=u8::MAX).filter(|version| *version != VERSION) {
             bytes[0] = found;
@@ -424,6 +425,18 @@ fn mutated_redemptions_do_not_verify() {
     });
     // The wallet collects on nothing but the slip that the site signed.
     assert_eq!(owed.content.holder, owed_leaf.holder);
+}
+
+#[test]
+fn mutated_receipt_proofs_do_not_verify() {
+    let Samples { fixture, kept, broken, .. } = &*SAMPLES;
+    let newest = fixture.programme.latest();
+    mutate("inclusion", &SAMPLES.get("inclusion").bytes, |bytes| {
+        decoded(bytes, |proof: Inclusion| proof.verify(newest, kept).is_ok())
+    });
+    mutate("omission", &SAMPLES.get("omission").bytes, |bytes| {
+        decoded(bytes, |proof: Omission| proof.verify(newest, broken).is_ok())
+    });
 }
 
 #[test]
