@@ -201,9 +201,11 @@ fn challenge(transcript: &mut Merlin, label: &'static [u8]) -> Scalar {
     Scalar::from_bytes_mod_order_wide(&wide)
 }
 
-/// `1 + x + .. + x^(count-1)`.
+/// `1 + x + .. + x^(count-1)` for a power of two: `(1 + x) (1 + x^2) (1 + x^4) ..`.
 fn sum_of_powers(x: Scalar, count: usize) -> Scalar {
-    powers(x).take(count).sum()
+    debug_assert!(count.is_power_of_two());
+    let squares = std::iter::successors(Some(x), |power| Some(power * power));
+    squares.take(count.trailing_zeros() as usize).map(|power| Scalar::ONE + power).product()
 }
 
 fn powers(x: Scalar) -> impl Iterator<Item = Scalar> {
@@ -284,31 +286,35 @@ pub(crate) fn accumulate(
     let all_inverse: Scalar = inverses.iter().product();
     let u_squared: Vec<Scalar> = u.iter().map(|u| u * u).collect();
     let u_inverse_squared: Vec<Scalar> = inverses.iter().map(|u| u * u).collect();
-    let mut s = Vec::with_capacity(size);
-    s.push(all_inverse);
-    for i in 1..size {
-        let level = i.ilog2() as usize;
-        s.push(s[i - (1 << level)] * u_squared[rounds - 1 - level]);
-    }
-
     // `outer` weighs the inner-product equation, `inner` the polynomial identity.
     let (outer, inner) = (weights.next(), weights.next());
-    let zz = z * z;
+    // `first * s_i`, where `s_i` is the product of all `u_k` or `1/u_k`, by the bits of `i`.
+    let multiples_of_s = |first: Scalar| {
+        let mut s = Vec::with_capacity(size);
+        s.push(first * all_inverse);
+        for i in 1..size {
+            let level = i.ilog2() as usize;
+            s.push(s[i - (1 << level)] * u_squared[rounds - 1 - level]);
+        }
+        s
+    };
+    let (a_s, b_s) = (multiples_of_s(outer * a), multiples_of_s(b));
+    let (zz, outer_z) = (z * z, outer * z);
     accumulator.range.reserve();
     let (mut y_power, mut z_power) = (outer, zz);
     for party in 0..parties {
         let mut z_and_2 = z_power;
         for bit in 0..width {
             let (i, at) = (party * width + bit, party * MAX_WIDTH + bit);
-            accumulator.range.g[at] -= outer * (z + a * s[i]);
-            accumulator.range.h[at] += outer * z + y_power * (z_and_2 - b * s[size - 1 - i]);
+            accumulator.range.g[at] -= outer_z + a_s[i];
+            accumulator.range.h[at] += outer_z + y_power * (z_and_2 - b_s[size - 1 - i]);
             y_power *= y_inverse;
             z_and_2 += z_and_2;
         }
         z_power *= z;
     }
-    let delta = (z - zz) * sum_of_powers(y, size)
-        - zz * z * sum_of_powers(Scalar::from(2u64), width) * sum_of_powers(z, parties);
+    let delta =
+        (z - zz) * sum_of_powers(y, size) - zz * z * Scalar::from((1u64 << width) - 1) * sum_of_powers(z, parties);
     accumulator.add_shared(&Point::generator(), outer * w * (t_x - a * b) + inner * (delta - t_x));
     accumulator.add_shared(&GENERATORS.blind, -(outer * e_blinding + inner * t_x_blinding));
     accumulator.add(*a_commitment.element(), outer);
@@ -321,8 +327,9 @@ pub(crate) fn accumulate(
         accumulator.add(*l.element(), outer * u_squared);
         accumulator.add(*r.element(), outer * u_inverse_squared);
     }
+    // The relation around a range proof uses its commitments too.
     for (commitment, z_power) in commitments.iter().zip(powers(z)) {
-        accumulator.add(*commitment.element(), inner * zz * z_power);
+        accumulator.add_shared(commitment, inner * zz * z_power);
     }
     Ok(())
 }

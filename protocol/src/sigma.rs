@@ -83,7 +83,7 @@ impl Relation {
         ElementVar(self.elements.len() - 1)
     }
 
-    /// An element that other proofs of a batch share: a generator or a key.
+    /// An element that other proofs of a batch share: a generator, a key, a commitment that a range proof is about.
     pub(crate) fn shared(&mut self, point: Point) -> ElementVar {
         self.elements.push((point, true));
         ElementVar(self.elements.len() - 1)

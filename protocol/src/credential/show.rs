@@ -225,7 +225,8 @@ pub(crate) fn relation(
         let terms: Vec<_> = folded.filter(|term| term.0 != Scalar::ZERO).chain([(one, t, blind)]).collect();
         let mut image = vec![(-constant, g)];
         for (value, power) in values.iter().zip(fold) {
-            let value = relation.element(*value);
+            // Shared with the range proof.
+            let value = relation.shared(*value);
             image.push((*power, value));
         }
         relation.equation(terms, image);
