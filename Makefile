@@ -25,7 +25,7 @@ bench-avx2: ## the same table without AVX-512
 criterion: ## criterion's statistics for the same operations
 	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo bench --locked -p annona-benches'
 
-vectors: ## write spec/vectors anew
+vectors: ## write spec/vectors and the examples in spec/wire.md anew
 	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo run --release --locked -p annona-tests --bin vectors -- spec/vectors'
 
 ct-check: ## look for secret-dependent timing in issue, sign, blind, show and holder proofs
