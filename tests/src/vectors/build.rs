@@ -199,6 +199,8 @@ fn rule(path: &str) -> &'static str {
         "the answers are bound by the issuer's proof, and satisfy the equations of 5.2 (4.4, 5.3)"
     } else if has("sealed") {
         "rho and attributes are those of B (4.2)"
+    } else if path == "lot" {
+        "the lot is the ticket's, and of its kind (4.2, 6.4)"
     } else if has("signature") {
         "the signature (3.7)"
     } else if has("old[") || has("vouchers[") || has("voucher.") || has("shown") {

@@ -220,8 +220,7 @@ fn amend(world: &World) -> File {
     file.accept(programme, "response", "amend response", response(exchange));
     file.accept(programme, "leaf", "amend leaf", leaf(&IssuerLeaf::Amend(exchange.leaf.clone())));
     file.mutants(programme, "request", "request", "AMEND_REQUEST", &["mask"]);
-    // The lot is checked with the ticket's place; an amend's values do not depend on it.
-    file.mutants(programme, "response", "response", "AMEND_RESPONSE", &["lot"]);
+    file.mutants(programme, "response", "response", "AMEND_RESPONSE", &[]);
     // Place and lot are checked against the lot's tree, the expiry by the cohort's opening.
     let free = ["Amend.ticket.lot", "Amend.ticket.salt", "Amend.ticket.index", "Amend.ticket.path", "Amend.expires"];
     file.mutants(programme, "leaf", "leaf", "ISSUER_LEAF", &free);
