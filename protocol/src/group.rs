@@ -2,7 +2,7 @@
 //!
 //! Decoding refuses what is not canonical, and refuses the identity: no public point of the protocol is ever the identity
 //! (the padded commitments of a range proof are implied, never sent). Multiplications with secret scalars go through
-//! [`multiply`] and [`combine`], which run in constant time; the `vartime` functions take public data only.
+//! `multiply` and `combine`, which run in constant time; the `vartime` functions take public data only.
 
 use std::{collections::HashMap, fmt};
 
