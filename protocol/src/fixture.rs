@@ -311,11 +311,16 @@ impl Fixture {
     ) -> (Credential, Vec<Voucher>, DrawLeaf) {
         let view = self.view(round);
         let request = SessionRequest { round: Round(round), keys: keys.clone() };
-        let session = self.secrets(round).open(&view, &request, rng).expect("listed");
-        let (context, request) =
-            DrawContext::new(&view, credential, keys, session.offer(), Slots::random(64, rng), rng).expect("covered");
-        let verified = request.verify(&view, &self.issuer, Some(&session), rng).expect("honest");
-        let (response, leaf) = verified.answer(&self.issuer, Some(session), rng).expect("not degenerate");
+        // A refresh asks for nothing and has no session.
+        let session = (!keys.is_empty()).then(|| self.secrets(round).open(&view, &request, rng).expect("listed"));
+        let slots = Slots::random(64, rng);
+        let (context, request) = match &session {
+            Some(session) => DrawContext::new(&view, credential, keys, session.offer(), slots, rng),
+            None => DrawContext::refresh(&view, credential, slots, rng),
+        }
+        .expect("covered");
+        let verified = request.verify(&view, &self.issuer, session.as_ref(), rng).expect("honest");
+        let (response, leaf) = verified.answer(&self.issuer, session, rng).expect("not degenerate");
         let (credential, vouchers) = context.finish(&view, &response, rng).expect("honest");
         (credential, vouchers, leaf)
     }

@@ -268,7 +268,8 @@ fn the_readme_matches_the_workspace() {
     for page in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "caseload/README.md"] {
         // In backticks, or a line of a code block.
         for after in read(page).replace("\nmake ", "`make ").split("`make ").skip(1) {
-            let target = after.split(|c: char| !(c.is_ascii_lowercase() || c == '-')).next().unwrap();
+            let target =
+                after.split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')).next().unwrap();
             let known =
                 makefile.lines().any(|line| line.strip_prefix(target).is_some_and(|rest| rest.starts_with(':')));
             assert!(known, "{page}: `make {target}` is no target of the Makefile");
