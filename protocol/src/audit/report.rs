@@ -243,6 +243,7 @@ pub struct Report {
 
 /// Totals of an audit without a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
 pub struct VerifiedTotals {
     names: Names,
     notes: Vec<Note>,
