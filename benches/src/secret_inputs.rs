@@ -1,6 +1,6 @@
 //! Operations on secrets, each with a fixed and a random secret: what the timing checks run.
 
-use std::cell::LazyCell;
+use std::{cell::LazyCell, hint::black_box};
 
 use annona_protocol::{
     credential::{Credential, IssuerKey},
@@ -284,25 +284,37 @@ fn shows(world: &'static World) -> Vec<Probe> {
                 DrawContext::refresh(&world.view(), &credential, slots, &mut rng).is_ok()
             },
         ),
+        // Fresh nonces in both classes: what takes variable time is masked by them.
         Probe::new(
             "roll-over",
-            "credential, blindings, nonces",
+            "credential; fresh nonces",
             Whose::RangeProof,
-            move |class, rng| input(&enrolled, class, rng),
+            move |class, rng| {
+                let (credential, slots, _) = input(&enrolled, class, rng);
+                (credential, slots, generator(Class::Random, rng))
+            },
             |(credential, slots, mut rng)| RollOverContext::new(&world.view(), &credential, slots, &mut rng).is_ok(),
         ),
         Probe::new(
+            "range-bits",
+            "2 values of 16 bits, blindings",
+            Whose::Ours,
+            move |class, rng| (two_values(class, rng), generator(class, rng)),
+            |(values, mut rng)| hazmat::commit_bits(16, &values, &mut rng).is_ok(),
+        ),
+        Probe::new(
             "range-proof",
-            "2 values of 16 bits, blindings, nonces",
+            "2 values of 16 bits; fresh nonces",
             Whose::RangeProof,
-            |class, rng| {
-                let word = rng.next_u64();
-                let values = if class == Class::Fixed { [0, 0] } else { [word & 0xffff, (word >> 16) & 0xffff] };
-                (values, generator(class, rng))
-            },
+            move |class, rng| (two_values(class, rng), generator(Class::Random, rng)),
             |(values, mut rng)| hazmat::prove_range(16, &values, &mut rng).is_ok(),
         ),
     ]
+}
+
+fn two_values(class: Class, rng: &mut ChaCha20Rng) -> [u64; 2] {
+    let word = rng.next_u64();
+    if class == Class::Fixed { [0, 0] } else { [word & 0xffff, (word >> 16) & 0xffff] }
 }
 
 fn scalars() -> Vec<Probe> {
@@ -314,10 +326,9 @@ fn scalars() -> Vec<Probe> {
             "64 signed values",
             Whose::Ours,
             |class, rng| -> [i64; 64] {
-                std::array::from_fn(|_| {
-                    let value = rng.next_u64().cast_signed() >> 32;
-                    if class == Class::Fixed { 0 } else { value }
-                })
+                // Both are made and one is picked by its position: so short an operation shows what was computed before it.
+                let both = [[0; 64], std::array::from_fn(|_| rng.next_u64().cast_signed() >> 32)];
+                black_box(both)[black_box(class as usize)]
             },
             |values| values.map(hazmat::secret_scalar_of),
         ),

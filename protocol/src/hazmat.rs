@@ -10,7 +10,7 @@ use crate::{
     credential::{Binding, Credential, IssueError, IssuerKey, Prover, Show},
     draw::{self, DrawError, positions},
     enrol::EnrolError,
-    group::{self, Accumulator, Point, PublicScalar, Scalar},
+    group::{self, Accumulator, GroupError, Point, PublicScalar, Scalar},
     ids::{Digest, KeyIndex, SessionId, TicketHash},
     log::leaf::{CohortOpening, DrawLeaf, EnrolLeaf, ShowRecord},
     programme::{InForce, KeyEntry, Programme, statement::Statement},
@@ -137,6 +137,15 @@ pub fn prove_range<R: CryptoRng + ?Sized>(
     let blindings: Vec<_> = values.iter().map(|_| SecretScalar::random(rng)).collect();
     let nonces = crate::secret::hedged(&[], &[0; 64], rng);
     range::prove(width, values, &blindings, &[0; 64], nonces)
+}
+
+/// The part of [`prove_range`] that the bits themselves go into; the points are of no use.
+///
+/// # Errors
+/// [`GroupError`] for the identity.
+pub fn commit_bits<R: CryptoRng + ?Sized>(width: usize, values: &[u64], rng: &mut R) -> Result<[Point; 2], GroupError> {
+    let [a, s] = range::commit_bits(width, values, crate::secret::hedged(&[], &[0; 64], rng));
+    Ok([Point::encode(a)?, Point::encode(s)?])
 }
 
 /// Adds the equation of [`prove_range`] to `accumulator`.

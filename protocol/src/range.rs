@@ -149,6 +149,12 @@ pub(crate) fn prove(
     prover::prove(width, values, blindings, &mut merlin(seed), nonces)
 }
 
+/// The part of [`prove`] that the bits themselves go into, for timing checks.
+#[cfg(any(test, feature = "hazmat"))]
+pub(crate) fn commit_bits(width: usize, values: &[u64], nonces: ByteStream) -> [Element; 2] {
+    prover::commit_bits(width, values, nonces)
+}
+
 /// Scalars of the range proofs' own generators, merged over a batch.
 #[derive(Default)]
 pub(crate) struct GeneratorScalars {

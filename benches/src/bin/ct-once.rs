@@ -1,4 +1,4 @@
-//! One operation on one random secret, for an instruction counter: `ct-once NAME SEED`; without arguments, the names.
+//! One operation on one random secret, for an instruction counter: `ct-once NAME SEED`; without arguments, the names, and whose code it is.
 //!
 //! Everything but the operation happens outside `measured_operation`, where a tool that counts instructions starts and stops.
 #![allow(clippy::print_stdout)]
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let mut all = probes(World::leak(16));
     let (Some(name), Some(seed)) = (arguments.next(), arguments.next().and_then(|seed| seed.parse().ok())) else {
-        all.iter().for_each(|probe| println!("{}", probe.name));
+        all.iter().for_each(|probe| println!("{} {:?}", probe.name, probe.whose));
         return ExitCode::SUCCESS;
     };
     let Some(probe) = all.iter_mut().find(|probe| probe.name == name) else { return ExitCode::FAILURE };

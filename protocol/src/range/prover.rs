@@ -91,6 +91,13 @@ impl Bits {
     }
 }
 
+/// `A` and `S` alone: all that the bits themselves go into.
+#[cfg(any(test, feature = "hazmat"))]
+pub(super) fn commit_bits(width: usize, values: &[u64], mut nonces: ByteStream) -> [Element; 2] {
+    let committed = Bits::new(width, values, &mut nonces);
+    [committed.a, committed.s]
+}
+
 /// Proves that `values`, padded to a power of two under zero blinding, fit `width` bits. Sizes and ranges are checked already.
 pub(super) fn prove(
     width: usize,
