@@ -4,6 +4,8 @@
 //! not quoted or for another site. Idempotence is by the exact set of `(k, P)`: the caller inserts all marks in one durable
 //! transaction, all or nothing.
 
+mod response;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
@@ -25,6 +27,8 @@ use crate::{
     voucher::{HolderProof, HolderStatement, LoggedVoucher, Mark, PreparedKey, ShownVoucher, Voucher, VoucherError},
     wire::message,
 };
+
+pub use response::{Outcome, RedeemResponse, ResponseError};
 
 /// A request to redeem vouchers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

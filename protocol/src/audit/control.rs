@@ -144,8 +144,7 @@ impl Control {
         let Some(terms) = newest.lot(leaf.lot).filter(|_| !self.lots.contains_key(&leaf.lot)) else {
             return found(Check::LotInvalid);
         };
-        let signed = LotLeaf::signed_bytes(&self.programme.id(), leaf.lot, leaf.count, &leaf.root);
-        if verify_officers(tag::LOT, &signed, newest, &leaf.signatures).is_err() {
+        if leaf.verify(self.programme.id(), newest).is_err() {
             // Nobody approved it: its tickets stay outside any lot.
             return found(Check::LotSignatures);
         }

@@ -1,5 +1,6 @@
 //! A programme: its manifest chain, its voucher keys, and which version is in force for which round (spec 6).
 
+pub mod announcement;
 pub mod form;
 pub mod manifest;
 pub mod schema;

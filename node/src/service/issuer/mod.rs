@@ -3,7 +3,7 @@
 //! Requests are answered from several threads. Proofs are checked outside the store; serial spent, answer stored and leaf queued
 //! are one job of it. Nonces of sessions live in this process' memory only.
 
-mod move_;
+mod moves;
 mod office;
 mod rounds;
 mod sealed;

@@ -73,8 +73,8 @@ impl Sessions {
 }
 
 /// Unknown tickets that may be tried at once, and how fast new tries come.
-const GUESSES: f64 = 100.0;
-const GUESSES_A_SECOND: f64 = 1.0;
+const GUESSES: f64 = 2000.0;
+const GUESSES_A_SECOND: f64 = 200.0;
 
 /// A bucket of tries, for all callers together: a ticket has 80 bits, addresses are cheap.
 #[derive(Debug)]
