@@ -10,7 +10,7 @@ use annona_protocol::{
         merkle::leaf_hash,
     },
 };
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
 /// Size, root and last batch of a log.
 #[derive(Clone, Debug)]
@@ -46,8 +46,9 @@ impl Pending {
 impl LogState {
     /// The log as the transaction sees it.
     pub fn load(connection: &Connection) -> rusqlite::Result<Self> {
-        let size: u64 =
-            connection.prepare_cached("SELECT coalesce(max(at) + 1, 0) FROM entries")?.query_row([], |row| row.get(0))?;
+        let size: u64 = connection
+            .prepare_cached("SELECT coalesce(max(at) + 1, 0) FROM entries")?
+            .query_row([], |row| row.get(0))?;
         let (nodes, batches): (Vec<u8>, u32) = connection
             .prepare_cached("SELECT frontier, batches FROM log_state")?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -95,9 +96,7 @@ impl LogState {
     fn push(&mut self, connection: &Connection, hash: TreeHash, entry: &[u8]) -> rusqlite::Result<u64> {
         let at = self.frontier.size();
         self.frontier.append(hash).map_err(|error| damaged(Box::new(error)))?;
-        connection
-            .prepare_cached("INSERT INTO entries VALUES (?1, ?2, ?3)")?
-            .execute(params![at, hash.0, entry])?;
+        connection.prepare_cached("INSERT INTO entries VALUES (?1, ?2, ?3)")?.execute(params![at, hash.0, entry])?;
         Ok(at)
     }
 
@@ -108,11 +107,6 @@ impl LogState {
             .execute(params![nodes, self.batches])?;
         Ok(())
     }
-}
-
-/// The entry at a position of the log.
-pub fn entry(connection: &Connection, at: u64) -> rusqlite::Result<Option<Vec<u8>>> {
-    connection.prepare_cached("SELECT entry FROM entries WHERE at = ?1")?.query_row([at], |row| row.get(0)).optional()
 }
 
 fn damaged(error: Box<dyn std::error::Error + Send + Sync>) -> rusqlite::Error {

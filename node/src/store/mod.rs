@@ -50,7 +50,9 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// Written by a newer version.
-    #[error("the store has schema {found}, this program knows up to {known}. Install the newer program; nothing was changed")]
+    #[error(
+        "the store has schema {found}, this program knows up to {known}. Install the newer program; nothing was changed"
+    )]
     Newer {
         /// The schema found.
         found: i64,
@@ -218,7 +220,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Damaged`] names the first fault.
     pub fn check(&self) -> Result<(), StoreError> {
-        let verdict: String = self.read(|connection| connection.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0)))?;
+        let verdict: String =
+            self.read(|connection| connection.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0)))?;
         if verdict == "ok" { Ok(()) } else { Err(StoreError::Damaged(verdict)) }
     }
 

@@ -155,7 +155,8 @@ pub(super) fn migrate(connection: &Connection, path: &Path, role: Role) -> Resul
 fn apply(connection: &Connection, role: Role, from: i64) -> Result<(), StoreError> {
     for (step, version) in MIGRATIONS.iter().zip(1..).skip(usize::try_from(from).unwrap_or_default()) {
         // A version and its step in one transaction: a crash leaves the version before.
-        connection.execute_batch(&format!("BEGIN IMMEDIATE; {}; PRAGMA user_version = {version}; COMMIT", step(role)))?;
+        connection
+            .execute_batch(&format!("BEGIN IMMEDIATE; {}; PRAGMA user_version = {version}; COMMIT", step(role)))?;
     }
     Ok(())
 }

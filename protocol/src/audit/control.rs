@@ -12,10 +12,7 @@ use crate::{
         leaf::{FreezeLeaf, IssuerLeaf, LotLeaf},
         merkle::TreeHash,
     },
-    programme::{
-        Header, KeyEntry, ManifestError, Programme, SignedHeader, manifest::LotTerms, validate::verify_officers,
-    },
-    registry::tag,
+    programme::{Header, KeyEntry, ManifestError, Programme, SignedHeader, manifest::LotTerms},
     slip::{OpeningPack, Place},
     voucher::Mark,
 };

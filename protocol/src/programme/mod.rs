@@ -17,6 +17,7 @@ use crate::{
     ids::{KeyIndex, LineId, ManifestHash, ProgrammeId, Round, Units},
     log::merkle,
 };
+pub use announcement::{Announced, Announcement, AnnouncementError};
 pub use form::Form;
 pub use manifest::*;
 pub use schema::{Attribute, Schema};

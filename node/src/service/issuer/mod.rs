@@ -271,9 +271,7 @@ impl IssuerService {
     pub fn create(home: &Path, genesis: &SignedHeader, secrets: &IssuerSecrets) -> Result<ProgrammeId, IssuerError> {
         let programme = Programme::new(std::slice::from_ref(genesis), Vec::new())?;
         let header = &genesis.header;
-        if header.issuer_key != secrets.credential.public()
-            || header.issuer_log.key != PublicKey::of(&secrets.log)
-        {
+        if header.issuer_key != secrets.credential.public() || header.issuer_log.key != PublicKey::of(&secrets.log) {
             return Err(IssuerError::Sealed);
         }
         let store = Store::create(home, Role::Issuer)?;
@@ -440,7 +438,10 @@ impl IssuerService {
 fn load_programme(store: &Store) -> Result<Programme, IssuerError> {
     let blobs = |sql: &'static str| {
         store.read(move |connection| {
-            connection.prepare(sql)?.query_map([], |row| row.get::<_, Vec<u8>>(0))?.collect::<rusqlite::Result<Vec<_>>>()
+            connection
+                .prepare(sql)?
+                .query_map([], |row| row.get::<_, Vec<u8>>(0))?
+                .collect::<rusqlite::Result<Vec<_>>>()
         })
     };
     let chain = blobs("SELECT signed FROM versions ORDER BY version")?;

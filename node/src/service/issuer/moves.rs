@@ -264,7 +264,8 @@ impl IssuerService {
         let response = issued.response.encode();
         let sum = self.add_to_cohort(&view, issued.member);
         let answer = response.clone();
-        let spending = Spending { session: None, slots, response: answer.clone(), leaf: IssuerLeaf::Amend(issued.leaf) };
+        let spending =
+            Spending { session: None, slots, response: answer.clone(), leaf: IssuerLeaf::Amend(issued.leaf) };
         let done = self.store.write(move |connection| {
             use_ticket(connection, ticket, digest, &answer)?;
             sum(connection)?;
@@ -314,7 +315,9 @@ impl IssuerService {
             }
             use_session(connection, &id)?;
             insert_slots(connection, &slots, round)?;
-            connection.execute("INSERT INTO swaps VALUES (?1, ?2)", params![digest.0, answer]).map_err(spent_if_constraint)?;
+            connection
+                .execute("INSERT INTO swaps VALUES (?1, ?2)", params![digest.0, answer])
+                .map_err(spent_if_constraint)?;
             Pending::queue(connection, round, &IssuerLeaf::Swap(leaf))?;
             Ok(())
         });
@@ -416,9 +419,12 @@ fn use_session(connection: &Connection, session: &SessionId) -> Result<(), Issue
 
 fn insert_slots(connection: &Connection, slots: &Slots, round: Round) -> Result<(), IssuerError> {
     for (kind, slot) in [(0, &slots.vouchers), (1, &slots.credential)] {
-        let inserted = connection
-            .prepare_cached("INSERT INTO slots VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![slot.id, kind, round.0, slot.ciphertext]);
+        let inserted = connection.prepare_cached("INSERT INTO slots VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+            slot.id,
+            kind,
+            round.0,
+            slot.ciphertext
+        ]);
         match inserted {
             Ok(_) => {}
             Err(error) if constraint(&error) => return Err(IssuerError::SlotExists),
@@ -429,7 +435,12 @@ fn insert_slots(connection: &Connection, slots: &Slots, round: Round) -> Result<
 }
 
 /// Uses a ticket up: what it granted is overwritten by the masked answer.
-fn use_ticket(connection: &Connection, ticket: TicketHash, request: Digest, response: &[u8]) -> Result<(), IssuerError> {
+fn use_ticket(
+    connection: &Connection,
+    ticket: TicketHash,
+    request: Digest,
+    response: &[u8],
+) -> Result<(), IssuerError> {
     let used = connection
         .prepare_cached(
             "UPDATE tickets SET grant_sealed = NULL, after = NULL, request = ?2, response = ?3
@@ -440,9 +451,7 @@ fn use_ticket(connection: &Connection, ticket: TicketHash, request: Digest, resp
 }
 
 fn is_used(connection: &Connection, ticket: &[u8; 32]) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached("SELECT 1 FROM tickets WHERE hash = ?1 AND request IS NOT NULL")?
-        .exists([ticket])
+    connection.prepare_cached("SELECT 1 FROM tickets WHERE hash = ?1 AND request IS NOT NULL")?.exists([ticket])
 }
 
 /// The newest round that is open, or the programme's first.

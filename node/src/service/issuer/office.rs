@@ -67,8 +67,8 @@ impl IssuerService {
                 }
                 Err(error) => return Err(error.into()),
             }
-            let mut insert = connection
-                .prepare("INSERT INTO tickets (hash, lot, grant_sealed, after) VALUES (?1, ?2, ?3, ?4)")?;
+            let mut insert =
+                connection.prepare("INSERT INTO tickets (hash, lot, grant_sealed, after) VALUES (?1, ?2, ?3, ?4)")?;
             for (hash, sealed, after) in rows {
                 insert.execute(params![hash.0, lot.0, sealed, after])?;
             }

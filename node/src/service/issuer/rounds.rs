@@ -41,8 +41,10 @@ impl IssuerService {
             {
                 return Err(IssuerError::Ahead(Round(lowest)));
             }
-            let opened = connection
-                .execute("INSERT OR IGNORE INTO rounds (round, manifest) VALUES (?1, ?2)", params![round.0, manifest.0])?;
+            let opened = connection.execute(
+                "INSERT OR IGNORE INTO rounds (round, manifest) VALUES (?1, ?2)",
+                params![round.0, manifest.0],
+            )?;
             if opened == 0 {
                 return Err(IssuerError::Round(round));
             }
@@ -158,9 +160,11 @@ impl IssuerService {
         self.store
             .read(|connection| {
                 connection
-                    .query_row("SELECT pack FROM packs WHERE round = ?1 AND site = ?2", params![round.0, site.0], |row| {
-                        row.get(0)
-                    })
+                    .query_row(
+                        "SELECT pack FROM packs WHERE round = ?1 AND site = ?2",
+                        params![round.0, site.0],
+                        |row| row.get(0),
+                    )
                     .optional()
             })?
             .ok_or(IssuerError::Round(round))
@@ -172,7 +176,10 @@ impl IssuerService {
     /// [`IssuerError::Store`].
     pub fn closed_rounds(&self) -> Result<BTreeSet<Round>, IssuerError> {
         Ok(self.store.read(|connection| {
-            connection.prepare("SELECT round FROM rounds WHERE closed = 1")?.query_map([], |row| Ok(Round(row.get(0)?)))?.collect()
+            connection
+                .prepare("SELECT round FROM rounds WHERE closed = 1")?
+                .query_map([], |row| Ok(Round(row.get(0)?)))?
+                .collect()
         })?)
     }
 

@@ -5,6 +5,7 @@ use annona_protocol::{
     enrol::TicketGrant,
     ids::{Round, TicketHash},
     programme::Schema,
+    secret::SecretScalar,
     ticket::TicketUse,
 };
 use chacha20poly1305::{
@@ -90,13 +91,14 @@ impl StoreKey {
 
     pub(super) fn seal_sum<R: CryptoRng + ?Sized>(&self, class: &[u8], sum: &CohortSum, rng: &mut R) -> Vec<u8> {
         let (count, rho, values) = sum.expose();
-        let plain = Zeroizing::new(
-            postcard::to_stdvec(&(count, &rho, values)).expect("writing to memory cannot fail"),
-        );
-        // Padded to one length: sums of small numbers encode shorter.
-        let mut padded = Zeroizing::new(plain.to_vec());
-        padded.resize(padded.len().max(48 + 10 * values.len()), 0);
-        self.seal(class, &padded, rng)
+        // Padded to one length: sums of small numbers encode shorter. Reserved at once, so that no copy is left behind.
+        let length = 48 + 10 * values.len();
+        let mut plain = Zeroizing::new(Vec::with_capacity(length));
+        let encoded =
+            Zeroizing::new(postcard::to_stdvec(&(count, &rho, values)).expect("writing to memory cannot fail"));
+        plain.extend_from_slice(&encoded);
+        plain.resize(length, 0);
+        self.seal(class, &plain, rng)
     }
 
     pub(super) fn open_sum(
@@ -107,8 +109,8 @@ impl StoreKey {
         schema: &Schema,
     ) -> Result<CohortSum, IssuerError> {
         let plain = self.open(row, sealed)?;
-        let ((count, rho, values), _padding) =
+        let ((count, rho, values), _padding): ((u64, SecretScalar, Vec<i64>), _) =
             postcard::take_from_bytes(&plain).map_err(|_| IssuerError::Sealed)?;
-        CohortSum::restore(class, count, rho, values, schema).map_err(|_| IssuerError::Sealed)
+        CohortSum::restore(class, count, &rho, &Zeroizing::new(values), schema).map_err(|_| IssuerError::Sealed)
     }
 }

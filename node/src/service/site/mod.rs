@@ -76,7 +76,9 @@ pub enum SiteError {
     #[error("no such visit in the open batch. Let the household show its vouchers again")]
     VisitUnknown,
     /// Too few leaves to hide each other.
-    #[error("only {waiting} leaves wait and a batch hides people behind at least {minimum}. Close it with the round, or insist")]
+    #[error(
+        "only {waiting} leaves wait and a batch hides people behind at least {minimum}. Close it with the round, or insist"
+    )]
     BatchSmall {
         /// How many wait.
         waiting: u64,
@@ -313,7 +315,11 @@ impl SiteService {
         // A chain from one genesis: the newest version that both know has to be the same.
         let known = next.version(&current.latest().hash()).is_some();
         if !known && next.latest().version <= current.latest().version {
-            return Err(if current.version(&next.latest().hash()).is_some() { SiteError::Older } else { SiteError::Contradiction });
+            return Err(if current.version(&next.latest().hash()).is_some() {
+                SiteError::Older
+            } else {
+                SiteError::Contradiction
+            });
         }
         if !known {
             return Err(SiteError::Contradiction);

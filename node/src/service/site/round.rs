@@ -40,7 +40,8 @@ impl SiteService {
                 Some(_) => return Err(SiteError::SecondPack(round)),
                 None => {
                     let site = pack.content.place.site;
-                    connection.execute("INSERT INTO packs VALUES (?1, ?2, ?3)", params![round.0, site.0, pack.encode()])?;
+                    connection
+                        .execute("INSERT INTO packs VALUES (?1, ?2, ?3)", params![round.0, site.0, pack.encode()])?;
                     for mark in &pack.content.swapped {
                         connection.execute(
                             "INSERT INTO swapped VALUES (?1, ?2, ?3)",
@@ -103,7 +104,8 @@ impl SiteService {
             let mut log = LogState::load(connection)?;
             let (mut vouchers, mut voids) = (Vec::new(), Vec::new());
             let mut units: BTreeMap<LineId, Units> = BTreeMap::new();
-            let mut rows = connection.prepare("SELECT key, redeemed, voided FROM totals WHERE round = ?1 ORDER BY key")?;
+            let mut rows =
+                connection.prepare("SELECT key, redeemed, voided FROM totals WHERE round = ?1 ORDER BY key")?;
             let mut rows = rows.query([round.0])?;
             while let Some(row) = rows.next()? {
                 let (at, redeemed, voided) = (KeyIndex(row.get(0)?), row.get::<_, u64>(1)?, row.get::<_, u64>(2)?);
@@ -151,9 +153,8 @@ impl SiteService {
 
 /// Writes the round down as open. One round at a time, never again after its close.
 fn begin(connection: &Connection, round: Round, manifest: &[u8; 32], without_pack: bool) -> Result<(), SiteError> {
-    let known: Option<bool> = connection
-        .query_row("SELECT closed FROM rounds WHERE round = ?1", [round.0], |row| row.get(0))
-        .optional()?;
+    let known: Option<bool> =
+        connection.query_row("SELECT closed FROM rounds WHERE round = ?1", [round.0], |row| row.get(0)).optional()?;
     match known {
         Some(true) => return Err(SiteError::Tombstone(round)),
         Some(false) => {

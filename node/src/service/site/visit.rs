@@ -9,9 +9,12 @@ use annona_protocol::{
         TreeHash,
         leaf::{Leaf as _, OwedLeaf, OwedVoidedLeaf, SiteLeaf, VoidLeaf, VoucherLeaf},
     },
-    redeem::{BearerVoucher, CollectRequest, Outcome, RedeemRequest, RedeemResponse, Refusal, VerifiedVisit, VoidRequest},
+    redeem::{
+        BearerVoucher, CollectRequest, Outcome, RedeemRequest, RedeemResponse, Refusal, VerifiedVisit, VoidRequest,
+    },
     slip::{
-        OwedTerms, Place, Quote, QuoteTerms, Receipt, ReceiptTerms, RefusalCode, RefusalTerms, Signed, VoidSlip, VoidTerms,
+        OwedTerms, Place, Quote, QuoteTerms, Receipt, ReceiptTerms, RefusalCode, RefusalTerms, Signed, VoidSlip,
+        VoidTerms,
     },
     voucher::Mark,
     wire::{Message as _, request_digest},
@@ -147,14 +150,16 @@ impl SiteService {
                 for receipt in &answer.receipts {
                     let Mark { key, holder } = receipt.content.mark;
                     for table in ["fresh", "spent"] {
-                        let sql = format!("UPDATE {table} SET handed = 1 WHERE key = ?1 AND holder = ?2 AND voided = 0");
+                        let sql =
+                            format!("UPDATE {table} SET handed = 1 WHERE key = ?1 AND holder = ?2 AND voided = 0");
                         connection.prepare_cached(&sql)?.execute(params![key.0, holder.0])?;
                     }
                 }
                 return Ok(());
             }
             // A collection has its holder key for a visit.
-            let collected = connection.execute("UPDATE owed SET handed = 1 WHERE holder = ?1 AND state = 1", [visit.0])?;
+            let collected =
+                connection.execute("UPDATE owed SET handed = 1 WHERE holder = ?1 AND state = 1", [visit.0])?;
             if collected == 1 { Ok(()) } else { Err(SiteError::VisitUnknown) }
         })?
     }
@@ -171,8 +176,7 @@ impl SiteService {
             if changed == 0 {
                 return Err(SiteError::VisitUnknown);
             }
-            connection
-                .execute("UPDATE fresh SET counter = ?2 WHERE visit = ?1", params![visit.0, counter.0])?;
+            connection.execute("UPDATE fresh SET counter = ?2 WHERE visit = ?1", params![visit.0, counter.0])?;
             count_act(connection, round, "take-over", counter.0)?;
             Ok(())
         })?
@@ -391,7 +395,11 @@ impl Acceptance {
 
     /// The answer to a visit whose vouchers were all accepted before, if they were one visit, or their batch is closed and
     /// nobody can tell any more.
-    fn repeated(&self, connection: &Connection, earlier: &BTreeMap<Mark, Known>) -> Result<Option<RedeemResponse>, Undone> {
+    fn repeated(
+        &self,
+        connection: &Connection,
+        earlier: &BTreeMap<Mark, Known>,
+    ) -> Result<Option<RedeemResponse>, Undone> {
         let visits: BTreeSet<Option<Digest>> = earlier.values().map(|known| known.visit).collect();
         match visits.into_iter().collect::<Vec<_>>()[..] {
             [Some(visit)] => {
@@ -420,8 +428,7 @@ impl Acceptance {
         };
         let receipts = earlier.iter().map(|(mark, known)| self.receipt(*mark, known.number, known.leaf, known.batch));
         let units = self.verified.units().iter().map(|(line, units)| (*line, *units)).collect();
-        let answer =
-            RedeemResponse { outcome, visit: self.visit, units, receipts: receipts.collect(), owed: None };
+        let answer = RedeemResponse { outcome, visit: self.visit, units, receipts: receipts.collect(), owed: None };
         if outcome == Outcome::AlreadyAccepted {
             // So that the officer can hand over what an earlier batch only accepted.
             self.remember(connection, &answer)?;
@@ -438,9 +445,11 @@ impl Acceptance {
     }
 
     fn remember(&self, connection: &Connection, answer: &RedeemResponse) -> Result<(), Undone> {
-        connection
-            .prepare_cached("INSERT INTO visits VALUES (?1, ?2, 0, ?3)")?
-            .execute(params![self.visit.0, self.counter.0, answer.encode()])?;
+        connection.prepare_cached("INSERT INTO visits VALUES (?1, ?2, 0, ?3)")?.execute(params![
+            self.visit.0,
+            self.counter.0,
+            answer.encode()
+        ])?;
         Ok(())
     }
 
@@ -591,7 +600,12 @@ fn void(connection: &Connection, round: Round, leaves: &[VoidLeaf]) -> Result<()
     Ok(())
 }
 
-fn void_owed(connection: &Connection, round: Round, holder: EncodedPoint, lines: &[(LineId, Units)]) -> Result<(), Undone> {
+fn void_owed(
+    connection: &Connection,
+    round: Round,
+    holder: EncodedPoint,
+    lines: &[(LineId, Units)],
+) -> Result<(), Undone> {
     let voided = connection.execute("UPDATE owed SET state = 2 WHERE holder = ?1 AND state = 0", [holder.0])?;
     if voided == 0 {
         return refused(RefusalCode::OwedUnknown, []);
