@@ -4,8 +4,10 @@
 //! transaction, its refusal undoes itself and nothing else, and no job is answered before the group is durable. WAL,
 //! `synchronous=FULL`; deleted content is overwritten, and the write-ahead log is truncated when a batch closes.
 
+mod day_code;
 mod log;
 mod schema;
+mod second_medium;
 mod writer;
 
 use std::{
@@ -16,9 +18,11 @@ use std::{
     time::Duration,
 };
 
+pub use day_code::DayCode;
 pub use log::{LogState, Pending};
 use rusqlite::{Connection, OpenFlags, backup::Backup};
 pub use schema::Role;
+pub use second_medium::prepare as prepare_second_medium;
 use writer::Writer;
 
 /// Why the store cannot do what it was asked to.
@@ -77,6 +81,27 @@ pub enum StoreError {
     /// The writing thread is gone.
     #[error("the store has stopped. Start the program again")]
     Stopped,
+    /// The second medium is not there.
+    #[error("the second medium {} is not there. Plug it in; a new one has to be prepared first", path.display())]
+    SecondMedium {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The second medium holds another store's copy.
+    #[error("the second medium {} holds the copy of another store. Plug in the right one", path.display())]
+    OtherMedium {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The store is older than its copy.
+    #[error("this store is older than its copy in {}: it was rolled back. Set it aside and run `recover`", path.display())]
+    RolledBack {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The store does not know the checkpoint of a day code.
+    #[error("the store does not hold what the day code stands for: it was rolled back, or the code is another store's")]
+    DayCode,
     /// A file beside the database.
     #[error("cannot use {}: {source}. Check its permissions", path.display())]
     File {
@@ -103,7 +128,7 @@ impl From<rusqlite::Error> for StoreError {
 impl StoreError {
     /// Whether the same request may succeed later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Full | Self::Unknown | Self::Locked { .. } | Self::Stopped)
+        matches!(self, Self::Full | Self::Unknown | Self::Locked { .. } | Self::Stopped | Self::SecondMedium { .. })
     }
 }
 
@@ -111,6 +136,7 @@ impl StoreError {
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
+    second: Option<PathBuf>,
     writer: Writer,
     reader: Mutex<Connection>,
     _lock: File,
@@ -136,7 +162,24 @@ impl Store {
         let connection = connect(&path, true)?;
         schema::create(&connection, role)?;
         drop(connection);
-        Self::start(path, lock)
+        Self::start(path, None, lock)
+    }
+
+    /// Makes a store anew from its copy on a second medium.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] if there is one: set it aside first.
+    pub fn recover(home: &Path, role: Role, second: &Path) -> Result<(), StoreError> {
+        let store = Self::create(home, role)?;
+        let second = second.to_owned();
+        let restored = store.writer.alone_with(move |connection| second_medium::restore(connection, &second));
+        let path = store.path.clone();
+        drop(store);
+        if restored.is_err() {
+            // Nothing half-made stays behind.
+            drop(std::fs::remove_file(path));
+        }
+        restored
     }
 
     /// Opens a store: locks the folder, checks whose store it is, migrates an older schema, checks the file quickly.
@@ -144,6 +187,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn open(home: &Path, role: Role) -> Result<Self, StoreError> {
+        Self::open_with(home, role, None)
+    }
+
+    /// The same, with a copy on a second medium that every answer waits for.
+    ///
+    /// # Errors
+    /// [`StoreError::RolledBack`] if the store is older than its copy.
+    pub fn open_with(home: &Path, role: Role, second: Option<&Path>) -> Result<Self, StoreError> {
         let path = database(home);
         if !path.exists() {
             return Err(StoreError::Missing { path: home.to_owned() });
@@ -157,13 +208,18 @@ impl Store {
             return Err(StoreError::Damaged(verdict));
         }
         drop(connection);
-        Self::start(path, lock)
+        Self::start(path, second.map(Path::to_owned), lock)
     }
 
-    fn start(path: PathBuf, lock: File) -> Result<Self, StoreError> {
-        let writer = Writer::start(path.clone())?;
+    fn start(path: PathBuf, second: Option<PathBuf>, lock: File) -> Result<Self, StoreError> {
+        let writer = Writer::start(path.clone(), second.clone())?;
         let reader = Mutex::new(connect(&path, false)?);
-        Ok(Self { path, writer, reader, _lock: lock })
+        Ok(Self { path, second, writer, reader, _lock: lock })
+    }
+
+    /// The second medium, if there is one.
+    pub fn second_medium(&self) -> Option<&Path> {
+        self.second.as_deref()
     }
 
     /// The database file.
@@ -201,8 +257,9 @@ impl Store {
     pub fn truncate_wal(&self) -> Result<(), StoreError> {
         // The reader has no transaction open between calls; holding it keeps one from starting.
         let _quiet = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        self.writer.alone(|connection| {
-            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).map(drop)
+        self.writer.alone_with(|connection| {
+            connection.query_row("PRAGMA main.wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))?;
+            Ok(())
         })
     }
 
@@ -212,7 +269,10 @@ impl Store {
     /// [`StoreError::Full`] without room for a second copy.
     pub fn compact(&self) -> Result<(), StoreError> {
         let _quiet = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        self.writer.alone(|connection| connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)"))
+        self.writer.alone_with(|connection| {
+            connection.execute_batch("VACUUM main; PRAGMA main.wal_checkpoint(TRUNCATE)")?;
+            Ok(())
+        })
     }
 
     /// Checks every page and every index.

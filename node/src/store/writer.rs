@@ -1,24 +1,27 @@
 //! The one thread that writes: drains waiting jobs into a transaction, commits, then answers.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::mpsc::{Receiver, Sender, channel},
     thread::JoinHandle,
 };
 
 use rusqlite::Connection;
 
-use super::{StoreError, connect};
+use super::{StoreError, connect, second_medium};
 use crate::faults;
 
 /// The most jobs in one transaction.
 const GROUP: usize = 512;
 
+/// Groups are counted: a store that counts lower than its copy was rolled back.
+const NEXT_EPOCH: &str = "UPDATE main.meta SET value = value + 1 WHERE name = 'epoch'";
+
 /// How a job ended before its group's commit.
 type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// A job runs in its savepoint and leaves a reply to send once the group's fate is known; `false` undoes the savepoint.
 type Job = Box<dyn FnOnce(&Connection) -> (bool, Reply) + Send>;
-type Alone = Box<dyn FnOnce(&Connection) -> rusqlite::Result<()> + Send>;
+type Alone = Box<dyn FnOnce(&Connection) -> Result<(), StoreError> + Send>;
 
 enum Message {
     Job(Job),
@@ -43,12 +46,12 @@ impl Drop for Writer {
 }
 
 impl Writer {
-    pub(super) fn start(path: PathBuf) -> Result<Self, StoreError> {
-        let connection = connect(&path, false)?;
+    pub(super) fn start(path: PathBuf, second: Option<PathBuf>) -> Result<Self, StoreError> {
+        let connection = writing(&path, second.as_deref())?;
         let (jobs, waiting) = channel();
         let thread = std::thread::Builder::new()
             .name("store".into())
-            .spawn(move || Thread { path, connection: Some(connection) }.run(&waiting))
+            .spawn(move || Thread { path, second, connection: Some(connection) }.run(&waiting))
             .map_err(|_| StoreError::Stopped)?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
@@ -73,9 +76,10 @@ impl Writer {
         answered.recv().map_err(|_| StoreError::Stopped)?
     }
 
-    pub(super) fn alone(
+    /// Runs work outside any transaction.
+    pub(super) fn alone_with(
         &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static,
     ) -> Result<(), StoreError> {
         let (answer, answered) = channel();
         self.send(Message::Alone(Box::new(work), answer))?;
@@ -87,8 +91,18 @@ impl Writer {
     }
 }
 
+/// The writing connection, with the second medium in step.
+fn writing(path: &Path, second: Option<&Path>) -> Result<Connection, StoreError> {
+    let connection = connect(path, false)?;
+    if let Some(folder) = second {
+        second_medium::attach(&connection, folder)?;
+    }
+    Ok(connection)
+}
+
 struct Thread {
     path: PathBuf,
+    second: Option<PathBuf>,
     /// None after a failed commit, until the file could be opened again.
     connection: Option<Connection>,
 }
@@ -99,7 +113,7 @@ impl Thread {
         while let Some(message) = next.take() {
             match message {
                 Message::Alone(work, answer) => {
-                    let result = self.reopened().and_then(|connection| Ok(work(connection)?));
+                    let result = self.reopened().and_then(work);
                     drop(answer.send(result));
                 }
                 Message::Job(first) => {
@@ -137,6 +151,7 @@ impl Thread {
                 }
                 connection.execute_batch(if keep { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
             }
+            connection.execute_batch(NEXT_EPOCH)?;
             faults::at("store-before-commit");
             let commit = connection.execute_batch("COMMIT");
             let commit = faults::commit_outcome(commit);
@@ -154,6 +169,7 @@ impl Thread {
                 Ok(()) => Ok(()),
                 Err(StoreError::Full) => Err(StoreError::Full),
                 Err(StoreError::Unknown) => Err(StoreError::Unknown),
+                Err(StoreError::SecondMedium { path }) => Err(StoreError::SecondMedium { path: path.clone() }),
                 Err(_) => Err(StoreError::Stopped),
             });
         }
@@ -177,10 +193,10 @@ impl Thread {
 
     fn reopened(&mut self) -> Result<&Connection, StoreError> {
         if self.connection.is_none() {
-            let connection = connect(&self.path, false)?;
+            let connection = writing(&self.path, self.second.as_deref())?;
             // Overwrites what the failed commit may have left in the write-ahead log, where a later recovery could find it; and
             // has to reach the disk before anything more is promised.
-            connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'epoch'", [])?;
+            connection.execute_batch(NEXT_EPOCH)?;
             self.connection = Some(connection);
         }
         self.connection.as_ref().ok_or(StoreError::Stopped)

@@ -187,7 +187,8 @@ fn close_batch(connection: &Connection, round: Round) -> Result<u64, SiteError> 
     let count = LogState::load(connection)?.close_batch::<SiteLeaf>(connection, round)?;
     // In the order of keys: where a row stands in the file says nothing about when it came.
     connection.execute(
-        "INSERT OR REPLACE INTO spent SELECT key, holder, number, batch, leaf, counter, voided, handed FROM fresh
+        "INSERT OR REPLACE INTO spent SELECT key, holder, number, batch, leaf, counter, voided, handed,
+         provisional FROM fresh
          ORDER BY key, holder",
         [],
     )?;

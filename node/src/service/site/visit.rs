@@ -326,6 +326,8 @@ struct Known {
     counter: u32,
     voided: bool,
     handed: bool,
+    /// Accepted before the opening pack came.
+    provisional: bool,
     /// The visit, while the batch is open.
     visit: Option<Digest>,
 }
@@ -339,12 +341,13 @@ fn known(connection: &Connection, mark: &Mark) -> rusqlite::Result<Option<Known>
             counter: row.get(3)?,
             voided: row.get(4)?,
             handed: row.get(5)?,
-            visit: row.get::<_, Option<[u8; 32]>>(6)?.map(Digest),
+            provisional: row.get(6)?,
+            visit: row.get::<_, Option<[u8; 32]>>(7)?.map(Digest),
         })
     };
     for sql in [
-        "SELECT number, batch, leaf, counter, voided, handed, visit FROM fresh WHERE key = ?1 AND holder = ?2",
-        "SELECT number, batch, leaf, counter, voided, handed, NULL FROM spent WHERE key = ?1 AND holder = ?2",
+        "SELECT number, batch, leaf, counter, voided, handed, provisional, visit FROM fresh WHERE key = ?1 AND holder = ?2",
+        "SELECT number, batch, leaf, counter, voided, handed, provisional, NULL FROM spent WHERE key = ?1 AND holder = ?2",
     ] {
         let row = connection.prepare_cached(sql)?.query_row(params![mark.key.0, mark.holder.0], read).optional()?;
         if row.is_some() {
@@ -426,7 +429,9 @@ impl Acceptance {
         } else {
             Outcome::AlreadyAccepted
         };
-        let receipts = earlier.iter().map(|(mark, known)| self.receipt(*mark, known.number, known.leaf, known.batch));
+        let receipts = earlier
+            .iter()
+            .map(|(mark, known)| self.receipt(*mark, known.number, known.leaf, known.batch, known.provisional));
         let units = self.verified.units().iter().map(|(line, units)| (*line, *units)).collect();
         let answer = RedeemResponse { outcome, visit: self.visit, units, receipts: receipts.collect(), owed: None };
         if outcome == Outcome::AlreadyAccepted {
@@ -437,11 +442,8 @@ impl Acceptance {
         Ok(RedeemResponse { units: Vec::new(), ..answer })
     }
 
-    fn receipt(&self, mark: Mark, number: u32, leaf: TreeHash, batch: u32) -> Receipt {
-        Signed::sign(
-            ReceiptTerms { place: self.place, mark, number, leaf, batch, pending: self.without_pack },
-            &self.key,
-        )
+    fn receipt(&self, mark: Mark, number: u32, leaf: TreeHash, batch: u32, pending: bool) -> Receipt {
+        Signed::sign(ReceiptTerms { place: self.place, mark, number, leaf, batch, pending }, &self.key)
     }
 
     fn remember(&self, connection: &Connection, answer: &RedeemResponse) -> Result<(), Undone> {
@@ -466,11 +468,20 @@ impl Acceptance {
             // The primary key and the trigger decide; an earlier acceptance gives way only if it was voided.
             let inserted = connection
                 .prepare_cached(
-                    "INSERT INTO fresh VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7) ON CONFLICT (key, holder) DO UPDATE SET
+                    "INSERT INTO fresh VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8) ON CONFLICT (key, holder) DO UPDATE SET
                      number = excluded.number, batch = excluded.batch, leaf = excluded.leaf, counter = excluded.counter,
-                     voided = 0, handed = 0, visit = excluded.visit WHERE voided = 1 AND excluded.number = number + 1",
+                     voided = 0, handed = 0, provisional = excluded.provisional, visit = excluded.visit WHERE voided = 1 AND excluded.number = number + 1",
                 )?
-                .execute(params![mark.key.0, mark.holder.0, number, batch, hash.0, self.counter.0, self.visit.0]);
+                .execute(params![
+                    mark.key.0,
+                    mark.holder.0,
+                    number,
+                    batch,
+                    hash.0,
+                    self.counter.0,
+                    self.without_pack,
+                    self.visit.0,
+                ]);
             match inserted {
                 Ok(1) => {}
                 Ok(_) => return refused(RefusalCode::AlreadyRedeemed, [mark]),
@@ -481,7 +492,7 @@ impl Acceptance {
             }
             add_total(connection, round, mark.key, 1, 0)?;
             Pending::queue(connection, round, &leaf)?;
-            receipts.push(self.receipt(mark, number, hash, batch));
+            receipts.push(self.receipt(mark, number, hash, batch, self.without_pack));
         }
         let (units, short) = hand_over(connection, self.verified.units())?;
         let owed = if short.is_empty() {
