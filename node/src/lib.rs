@@ -8,5 +8,6 @@
 pub mod authoring;
 pub mod caseload;
 pub mod issuer;
+pub mod keys;
 pub mod publish;
 pub mod site;
