@@ -232,7 +232,7 @@ impl fmt::Display for SiteName {
 
 /// Control characters, and those by which two names that look alike could differ or a line could be shown in another order.
 /// Joiners stay: Persian, Hindi and others are written with them.
-fn is_unprintable(character: char) -> bool {
+pub(crate) fn is_unprintable(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
