@@ -9,5 +9,6 @@ pub mod authoring;
 pub mod caseload;
 pub mod issuer;
 pub mod keys;
+pub mod officers;
 pub mod publish;
 pub mod site;
