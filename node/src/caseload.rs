@@ -20,6 +20,7 @@
 //! [`Caseload::ignored_columns`]. The file is UTF-8 with or without a byte-order mark, its lines end in LF, CRLF or CR, and
 //! fields may be quoted. White space around a field is dropped, and so are lines without a character on them.
 
+pub mod import;
 mod problem;
 #[cfg(test)]
 mod tests;
@@ -343,7 +344,10 @@ fn number(text: &str, min: u16, max: u16) -> Result<u16, Reason> {
         return Err(Reason::NotWhole);
     }
     // Digits that do not fit are too many.
-    text.parse().ok().filter(|number| (min..=max).contains(number)).ok_or(Reason::OutOfRange { min, max })
+    text.parse()
+        .ok()
+        .filter(|number| (min..=max).contains(number))
+        .ok_or(Reason::OutOfRange { min: min.into(), max: max.into() })
 }
 
 /// Where the columns are.

@@ -12,3 +12,4 @@ pub mod keys;
 pub mod officers;
 pub mod publish;
 pub mod site;
+pub mod tickets;
