@@ -1,34 +1,41 @@
-//! Makes a programme of a caseload: lines, sites, lots, officers' signatures.
+//! Makes a programme: from a TOML file that an agency writes, to manifest versions and their voucher keys.
 //!
-//! One programme so far, a general food ration near 2,100 kcal a person a day with soap, a blend for infants, and cash.
+//! [`Draft::parse`] reads the file, [`Draft::genesis`] and [`Draft::next`] make versions of it; [`SAMPLE`] is such a file, a
+//! general food ration near 2,100 kcal a person a day with soap, a blend for infants, and cash. [`genesis`] makes that
+//! programme for a caseload, for the demo and tests.
+
+mod draft;
+mod file;
+mod forms;
+mod problem;
+#[cfg(test)]
+mod tests;
+mod versions;
 
 use annona_protocol::{
     group::Point,
-    ids::{KeyIndex, LineId, LotId, ManifestHash, ProgrammeId, Round, SiteId},
+    ids::{KeyIndex, LineId, LotId, Round, SiteId, Slot},
     log::merkle,
-    programme::{
-        Attribute, Carry, Form, Header, KeyEntry, KeyId, Label, Line, LogKey, LotTerms, OfficerSignature, Policy,
-        Schema, SignedHeader, Since, Site, Start, TicketKind, Worth,
-    },
+    programme::{Header, KeyEntry, KeyId, Label, LogKey, OfficerSignature, SignedHeader, Site},
     registry::tag,
     signature::{self, PublicKey},
     voucher::RoundMaster,
 };
+pub use draft::{Draft, MAX_FILE_BYTES};
 use ed25519_dalek::SigningKey;
+pub use forms::{FormProblem, write_condition, write_sum};
+pub use problem::{DraftError, DraftProblem};
 use rand_core::CryptoRng;
 
 use crate::caseload::{Limits, SiteName};
 
 /// The lot of the caseload's tickets.
 pub const LOT: LotId = LotId(1);
-/// The round before the first: where regular credentials start.
-const BEFORE: Round = Round(0);
 /// Monthly rounds of the programme.
 pub const ROUNDS: u32 = 12;
 
-/// Voucher values of cash, and of items.
-const CASH_VALUES: [u32; 6] = [1, 2, 5, 10, 20, 50];
-const ITEM_VALUES: [u32; 4] = [1, 2, 4, 8];
+/// The food-and-cash programme as an agency would write it.
+pub const SAMPLE: &str = include_str!("../samples/food-and-cash.toml");
 
 /// The keys that author and run a programme. Redacted in `Debug`, and wiped on drop by the key type.
 #[derive(Debug)]
@@ -90,164 +97,72 @@ pub fn site_log(site: SiteId) -> String {
     format!("annona.example/food-and-cash/site-{site}")
 }
 
-fn label(language: &str, text: &str) -> Label {
-    Label { language: language.into(), text: text.into() }
-}
-
-fn since_start<T>(value: T) -> Vec<Since<T>> {
-    vec![Since { round: Round(1), value }]
-}
-
-fn worth(items: &[(&str, u64, &str)]) -> Vec<Since<Vec<Worth>>> {
-    let worth = |(item, amount, measure): &(&str, u64, &str)| Worth {
-        item: (*item).into(),
-        amount: *amount,
-        measure: (*measure).into(),
-    };
-    since_start(items.iter().map(worth).collect())
-}
-
-const MEMBERS: u8 = 0;
-const UNDER_TWO: u8 = 1;
-
-fn lines() -> Vec<Line> {
-    let members = |by| Form { constant: 0, terms: vec![(MEMBERS, by)] };
-    let under_two = Form { constant: 0, terms: vec![(UNDER_TWO, 1)] };
-    let at_least_one = Form { constant: -1, terms: vec![(UNDER_TWO, 1)] };
-    vec![
-        Line {
-            id: LineId(1),
-            name: "food".into(),
-            carry: Carry::Lapse,
-            state: 0,
-            accrual: since_start(members(1)),
-            predicates: Vec::new(),
-            values: ITEM_VALUES.to_vec(),
-            unit: "person-ration".into(),
-            worth: worth(&[("cereals", 12_000, "g"), ("pulses", 1_800, "g"), ("oil", 900, "g"), ("salt", 150, "g")]),
-            labels: vec![
-                label("en", "food ration"),
-                label("fr", "ration alimentaire"),
-                label("ar", "حصة غذائية"),
-                label("uk", "продуктовий набір"),
-            ],
-            pictogram: "food".into(),
-        },
-        Line {
-            id: LineId(2),
-            name: "soap".into(),
-            carry: Carry::Lapse,
-            state: 1,
-            accrual: since_start(members(1)),
-            predicates: Vec::new(),
-            values: ITEM_VALUES.to_vec(),
-            unit: "person-share".into(),
-            worth: worth(&[("soap", 450, "g")]),
-            labels: vec![label("en", "soap"), label("fr", "savon"), label("ar", "صابون"), label("uk", "мило")],
-            pictogram: "soap".into(),
-        },
-        Line {
-            id: LineId(3),
-            name: "infant".into(),
-            carry: Carry::Lapse,
-            state: 2,
-            accrual: since_start(under_two),
-            predicates: since_start(vec![at_least_one]),
-            values: ITEM_VALUES.to_vec(),
-            unit: "child-ration".into(),
-            worth: worth(&[("fortified blend", 3_000, "g")]),
-            labels: vec![
-                label("en", "infant food"),
-                label("fr", "aliment pour nourrissons"),
-                label("ar", "غذاء الرضع"),
-                label("uk", "дитяче харчування"),
-            ],
-            pictogram: "infant".into(),
-        },
-        Line {
-            id: LineId(4),
-            name: "cash".into(),
-            carry: Carry::Carry,
-            state: 3,
-            accrual: since_start(Form { constant: 10, terms: vec![(MEMBERS, 6)] }),
-            predicates: Vec::new(),
-            values: CASH_VALUES.to_vec(),
-            unit: "unit of currency".into(),
-            worth: worth(&[("currency", 100, "hundredths")]),
-            labels: vec![label("en", "cash"), label("fr", "argent"), label("ar", "نقد"), label("uk", "готівка")],
-            pictogram: "cash".into(),
-        },
-    ]
-}
-
 /// The genesis of the food-and-cash programme: no keys, and its hash is the programme's id.
+///
+/// The programme is [`SAMPLE`]'s, with the parties' keys and sites and the caseload's limits in place of the example's.
 pub fn genesis(parties: &Parties<'_>, limits: &Limits) -> Header {
-    let sites = (1u16..)
+    let draft = Draft::parse(SAMPLE, "food-and-cash.toml").expect("the sample is tested");
+    let mut header = draft.genesis(parties.issuer_key, parties.issuer_log).expect("the sample is tested");
+    let maxima = [limits.members_max, limits.under_two_max];
+    for (attribute, max) in header.schema.attributes.iter_mut().zip(maxima) {
+        attribute.max = max.into();
+    }
+    header.officers = parties.officers.public();
+    header.witnesses = vec![parties.witness.clone()];
+    header.sites = (1u16..)
         .zip(parties.sites)
         .map(|(id, (name, key))| Site {
             id: SiteId(id),
             name: name.as_str().into(),
             slots: 0,
             logs: vec![LogKey { name: site_log(SiteId(id)), key: *key }],
-            labels: vec![label("und", name.as_str())],
+            labels: vec![Label { language: "und".into(), text: name.as_str().into() }],
         })
         .collect();
-    Header {
-        version: 0,
-        previous: ManifestHash::default(),
-        programme: ProgrammeId::default(),
-        agency: "Example Relief".into(),
-        name: "Food and cash".into(),
-        schema: Schema {
-            width: 16,
-            lapse: 3,
-            carry: 1,
-            spares: 2,
-            attributes: vec![
-                Attribute { name: "members".into(), min: 1, max: limits.members_max.into() },
-                Attribute { name: "under-two".into(), min: 0, max: limits.under_two_max.into() },
-            ],
-        },
-        issuer_key: parties.issuer_key,
-        issuer_log: LogKey { name: ISSUER_LOG.into(), key: parties.issuer_log },
-        officers: parties.officers.public(),
-        threshold: 2,
-        witnesses: vec![parties.witness.clone()],
-        witness_threshold: 1,
-        policy: Policy { first_round: Round(1), advance: 0, cohort_min: 50 },
-        last_round: Round(ROUNDS),
-        lines: lines(),
-        sites,
-        lots: vec![LotTerms { id: LOT, kind: TicketKind::Enrol, start: Start { drawn: BEFORE, balances: Vec::new() } }],
-        key_count: 0,
-        key_root: merkle::empty_root(),
-    }
+    header
 }
 
-/// The keys of a round: every line and value at every site.
-pub fn round_keys(header: &Header, master: &RoundMaster, round: Round) -> Option<Vec<KeyEntry>> {
-    let mut keys = Vec::new();
+/// Every key that a round can have: each line and value at each slot of each site, ascending by site and slot.
+pub fn key_ids(header: &Header, round: Round) -> Vec<KeyId> {
+    let mut ids = Vec::new();
     for site in &header.sites {
-        for line in &header.lines {
-            for value in &line.values {
-                let id = KeyId { line: line.id, value: *value, round, site: Some(site.id), slot: None };
-                keys.push(*master.derive(id)?.entry());
+        let slots: Vec<Option<Slot>> = match site.slots {
+            0 => vec![None],
+            slots => (0..slots).map(|slot| Some(Slot(slot))).collect(),
+        };
+        for slot in slots {
+            for line in &header.lines {
+                let of_value = |value: &u32| KeyId { line: line.id, value: *value, round, site: Some(site.id), slot };
+                ids.extend(line.values.iter().map(of_value));
             }
         }
     }
-    Some(keys)
+    ids
 }
 
-/// The version after `previous` that adds keys to the list.
+/// The keys of a round: [`key_ids`] with their public points, or nothing if one is degenerate.
+pub fn round_keys(header: &Header, master: &RoundMaster, round: Round) -> Option<Vec<KeyEntry>> {
+    key_ids(header, round).into_iter().map(|id| master.derive(id).map(|secret| *secret.entry())).collect()
+}
+
+/// The version after `previous` that adds keys to the list and changes nothing else.
 pub fn with_keys(previous: &Header, old: &[KeyEntry], added: &[KeyEntry]) -> Header {
-    let leaves: Vec<_> = old.iter().chain(added).map(KeyEntry::leaf).collect();
-    Header {
+    let next = Header {
         version: previous.version + 1,
         previous: previous.hash(),
         programme: previous.programme_id(),
+        ..previous.clone()
+    };
+    add_keys(next, old, added)
+}
+
+/// A version that [`Draft::next`] made, with keys added to the list `old`.
+pub fn add_keys(next: Header, old: &[KeyEntry], added: &[KeyEntry]) -> Header {
+    let leaves: Vec<_> = old.iter().chain(added).map(KeyEntry::leaf).collect();
+    Header {
         key_count: u32::try_from(leaves.len()).expect("a key list is far below 2^32 entries"),
         key_root: merkle::root(&leaves),
-        ..previous.clone()
+        ..next
     }
 }
 

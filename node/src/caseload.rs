@@ -20,6 +20,7 @@
 //! [`Caseload::ignored_columns`]. The file is UTF-8 with or without a byte-order mark, its lines end in LF, CRLF or CR, and
 //! fields may be quoted. White space around a field is dropped, and so are lines without a character on them.
 
+pub mod import;
 mod problem;
 #[cfg(test)]
 mod tests;
@@ -232,7 +233,7 @@ impl fmt::Display for SiteName {
 
 /// Control characters, and those by which two names that look alike could differ or a line could be shown in another order.
 /// Joiners stay: Persian, Hindi and others are written with them.
-fn is_unprintable(character: char) -> bool {
+pub(crate) fn is_unprintable(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
@@ -343,7 +344,10 @@ fn number(text: &str, min: u16, max: u16) -> Result<u16, Reason> {
         return Err(Reason::NotWhole);
     }
     // Digits that do not fit are too many.
-    text.parse().ok().filter(|number| (min..=max).contains(number)).ok_or(Reason::OutOfRange { min, max })
+    text.parse()
+        .ok()
+        .filter(|number| (min..=max).contains(number))
+        .ok_or(Reason::OutOfRange { min: min.into(), max: max.into() })
 }
 
 /// Where the columns are.

@@ -173,9 +173,9 @@ pub enum Reason {
     /// A number out of its range.
     OutOfRange {
         /// The least.
-        min: u16,
+        min: u64,
         /// The most.
-        max: u16,
+        max: u64,
     },
     /// More children than persons.
     MoreThanMembers,
@@ -193,6 +193,12 @@ pub enum Reason {
     },
     /// Control or invisible characters.
     Unprintable,
+    /// A spreadsheet's cell that shows an error.
+    CellError,
+    /// A spreadsheet's date or time.
+    Date,
+    /// A number that a spreadsheet has rounded.
+    Rounded,
 }
 
 impl fmt::Display for Reason {
@@ -220,6 +226,12 @@ impl fmt::Display for Reason {
             Self::Unprintable => {
                 f.write_str("has a line break or another character that cannot be seen; type the name again")
             }
+            Self::CellError => f.write_str("shows an error of the spreadsheet; correct its formula"),
+            Self::Date => f.write_str("is a date or time; format the column as text or number and type it again"),
+            Self::Rounded => f.write_str(
+                "is a number of more than 15 digits, which the spreadsheet rounds; format the column as text and import the \
+                 data again",
+            ),
         }
     }
 }

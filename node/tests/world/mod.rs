@@ -104,7 +104,7 @@ pub fn world_of(tickets: usize) -> World {
         })
         .collect();
     let plan = LotPlan { lot: LOT, count: tickets as u64, root: merkle::root(&hashes) };
-    issuer.import_lot(&plan, &grants, rng).unwrap();
+    issuer.import_lot(&plan, grants.into_iter(), rng).unwrap();
     let message = LotLeaf::signed_bytes(&id, LOT, plan.count, &plan.root);
     let signatures = officers.sign(tag::LOT, &message, 2);
     issuer.approve_lot(&LotLeaf { signatures, ..plan.unsigned() }).unwrap();

@@ -1,9 +1,11 @@
 //! Tickets: single-use codes on paper, and the approved lots that they belong to (spec 4.1).
 
 mod code;
+mod slip;
 
 pub use code::{TicketCode, TicketCodeError};
 use serde::{Deserialize, Serialize};
+pub use slip::{TicketSlip, TicketSlipError};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::{

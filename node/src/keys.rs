@@ -1,0 +1,413 @@
+//! Secrets at rest: files encrypted under a passphrase (age, scrypt), and where the passphrase comes from.
+//!
+//! A secret file appears whole or not at all, is readable by its owner only, and is never overwritten. age's scrypt header
+//! carries the work factor: 2^18 takes about a second and 256 MiB, for whoever guesses as well.
+
+use std::{
+    env,
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use age::{DecryptError, EncryptError, scrypt, secrecy::ExposeSecret as _, secrecy::SecretString};
+use zeroize::{Zeroize as _, Zeroizing};
+
+/// The default work factor: the logarithm of scrypt's cost.
+pub const WORK_FACTOR: u8 = 18;
+/// The largest work factor that is written or read: 2^22 needs 4 GiB of memory.
+pub const MAX_WORK_FACTOR: u8 = 22;
+/// The most bytes of a secret.
+pub const MAX_SECRET_BYTES: usize = 64 * 1024;
+/// The environment variable that may hold a passphrase.
+pub const PASSPHRASE_VARIABLE: &str = "ANNONA_PASSPHRASE";
+/// The fewest characters of a new passphrase.
+pub const MIN_PASSPHRASE_CHARACTERS: usize = 12;
+/// The most bytes of a passphrase.
+const MAX_PASSPHRASE_BYTES: usize = 1024;
+
+/// Why a secret file cannot be written, read or erased. Carries no content.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFileError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: check the path and that you may read the file")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file cannot be written.
+    #[error("cannot write {path}: check that its folder exists, is writable and has space")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is there already.
+    #[error("{0} exists and is not overwritten: give another path, or move the file away if it is no longer needed")]
+    Exists(PathBuf),
+    /// Others than the owner may read or write the file.
+    #[error(
+        "{0} can be read or written by others: run `chmod 600` on it, and replace its keys if anyone else had access"
+    )]
+    Permissions(PathBuf),
+    /// Not a regular file of a secret's size.
+    #[error("{0} is no secret file: check the path")]
+    NotASecret(PathBuf),
+    /// The passphrase is not the file's.
+    #[error("the passphrase does not open {0}: try again")]
+    Passphrase(PathBuf),
+    /// Not an age file, or one that was changed or cut off.
+    #[error("{0} is damaged or no age file with a passphrase: restore it from a backup")]
+    Damaged(PathBuf),
+    /// A work factor outside 1 to [`MAX_WORK_FACTOR`].
+    #[error("{path} asks for a work factor of {work_factor}: use 1 to {MAX_WORK_FACTOR}, {WORK_FACTOR} if in doubt")]
+    WorkFactor {
+        /// The file.
+        path: PathBuf,
+        /// The work factor.
+        work_factor: u8,
+    },
+    /// More bytes than a secret has.
+    #[error("a secret has at most {MAX_SECRET_BYTES} bytes: nothing was written")]
+    TooLong,
+}
+
+impl KeyFileError {
+    /// A stable name of the kind of error, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "key_file_unreadable",
+            Self::Write { .. } => "key_file_unwritable",
+            Self::Exists(_) => "key_file_exists",
+            Self::Permissions(_) => "key_file_permissions",
+            Self::NotASecret(_) => "key_file_foreign",
+            Self::Passphrase(_) => "key_file_passphrase",
+            Self::Damaged(_) => "key_file_damaged",
+            Self::WorkFactor { .. } => "key_file_work_factor",
+            Self::TooLong => "key_file_too_long",
+        }
+    }
+}
+
+/// Encrypts a secret under a passphrase into a new file of mode 0600. The file appears whole, and is on the disk when this
+/// returns.
+///
+/// # Errors
+/// [`KeyFileError::Exists`] if there is one, [`KeyFileError::WorkFactor`], [`KeyFileError::TooLong`],
+/// [`KeyFileError::Write`].
+pub fn write_secret(path: &Path, bytes: &[u8], passphrase: &Passphrase, work_factor: u8) -> Result<(), KeyFileError> {
+    if !(1..=MAX_WORK_FACTOR).contains(&work_factor) {
+        return Err(KeyFileError::WorkFactor { path: path.into(), work_factor });
+    }
+    if bytes.len() > MAX_SECRET_BYTES {
+        return Err(KeyFileError::TooLong);
+    }
+    // Before the work, which takes a second.
+    if path.symlink_metadata().is_ok() {
+        return Err(KeyFileError::Exists(path.into()));
+    }
+    let mut recipient = scrypt::Recipient::new(passphrase.0.clone());
+    recipient.set_work_factor(work_factor);
+    let sealed = age::encrypt(&recipient, bytes).map_err(|error| KeyFileError::Write {
+        path: path.into(),
+        source: match error {
+            EncryptError::Io(source) => source,
+            other => io::Error::other(other),
+        },
+    })?;
+    write_new(path, &sealed)
+}
+
+/// Decrypts a secret file.
+///
+/// # Errors
+/// [`KeyFileError`]; a wrong passphrase and a damaged file are told apart.
+pub fn read_secret(path: &Path, passphrase: &Passphrase) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    let unreadable = |source| KeyFileError::Read { path: path.into(), source };
+    let mut file = File::open(path).map_err(unreadable)?;
+    let about = file.metadata().map_err(unreadable)?;
+    if !about.is_file() || about.len() > SEALED_BYTES {
+        return Err(KeyFileError::NotASecret(path.into()));
+    }
+    if about.mode() & 0o077 != 0 {
+        return Err(KeyFileError::Permissions(path.into()));
+    }
+    let mut sealed = Vec::new();
+    Read::by_ref(&mut file).take(SEALED_BYTES).read_to_end(&mut sealed).map_err(unreadable)?;
+
+    let damaged = || KeyFileError::Damaged(path.into());
+    let decryptor = age::Decryptor::new_buffered(&sealed[..]).map_err(|_| damaged())?;
+    if !decryptor.is_scrypt() {
+        return Err(damaged());
+    }
+    let mut identity = scrypt::Identity::new(passphrase.0.clone());
+    identity.set_max_work_factor(MAX_WORK_FACTOR);
+    let mut opened =
+        decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity)).map_err(|error| match error {
+            // The file key is sealed under the passphrase by itself: only the passphrase, or those few bytes, can be wrong.
+            DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed => KeyFileError::Passphrase(path.into()),
+            DecryptError::ExcessiveWork { required, .. } => {
+                KeyFileError::WorkFactor { path: path.into(), work_factor: required }
+            }
+            _ => damaged(),
+        })?;
+    // Never reallocated: no copy is left behind.
+    let mut secret = Zeroizing::new(vec![0; MAX_SECRET_BYTES + 1]);
+    let mut length = 0;
+    while length < secret.len() {
+        match opened.read(&mut secret[length..]).map_err(|_| damaged())? {
+            0 => break,
+            read => length += read,
+        }
+    }
+    if length > MAX_SECRET_BYTES {
+        return Err(KeyFileError::NotASecret(path.into()));
+    }
+    secret.truncate(length);
+    Ok(secret)
+}
+
+/// Erases a file: overwrites it with zeros, unlinks it, and waits for the disk after each. On flash memory and on file systems
+/// that copy on write old blocks may stay readable, encrypted under the passphrase.
+///
+/// # Errors
+/// [`KeyFileError::Write`]; asked again, it goes on where it failed.
+pub fn erase(path: &Path) -> Result<(), KeyFileError> {
+    let failed = |source| KeyFileError::Write { path: path.into(), source };
+    let about = path.symlink_metadata().map_err(failed)?;
+    if !about.is_file() {
+        return Err(KeyFileError::NotASecret(path.into()));
+    }
+    let mut file = OpenOptions::new().write(true).open(path).map_err(failed)?;
+    file.seek(SeekFrom::Start(0)).map_err(failed)?;
+    io::copy(&mut io::repeat(0).take(about.len()), &mut file).map_err(failed)?;
+    file.sync_all().map_err(failed)?;
+    drop(file);
+    fs::remove_file(path).map_err(failed)?;
+    sync_folder(path).map_err(failed)
+}
+
+/// Writes a new file of mode 0600 that appears whole, and waits for the disk.
+///
+/// # Errors
+/// [`KeyFileError::Exists`] if there is one, [`KeyFileError::Write`].
+pub fn write_new(path: &Path, content: &[u8]) -> Result<(), KeyFileError> {
+    write_new_with(path, |file| file.write_all(content))
+}
+
+/// The same for content that is written in parts.
+///
+/// # Errors
+/// As [`write_new`]; what `write` says is the source.
+pub fn write_new_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), KeyFileError> {
+    let failed = |source| KeyFileError::Write { path: path.into(), source };
+    let mut file = tempfile::Builder::new()
+        .prefix(".annona-")
+        .suffix(".part")
+        // The default of the library is the same; this file's mode is a promise.
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .tempfile_in(folder(path))
+        .map_err(failed)?;
+    write(file.as_file_mut()).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist_noclobber(path).map_err(|error| match error.error.kind() {
+        io::ErrorKind::AlreadyExists => KeyFileError::Exists(path.into()),
+        _ => failed(error.error),
+    })?;
+    sync_folder(path).map_err(failed)
+}
+
+/// Header, file key, tags: more than an age file with one passphrase adds.
+const SEALED_BYTES: u64 = MAX_SECRET_BYTES as u64 + 4096;
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder(path))?.sync_all()
+}
+
+/// A passphrase: wiped on drop, redacted in `Debug`.
+#[derive(Clone, Debug)]
+pub struct Passphrase(SecretString);
+
+impl Passphrase {
+    /// Takes over a text.
+    pub fn new(text: String) -> Self {
+        Self(SecretString::from(text))
+    }
+
+    fn characters(&self) -> usize {
+        self.0.expose_secret().chars().count()
+    }
+}
+
+/// Where a passphrase comes from. Never an argument: other users see those.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PassphraseSource {
+    /// Asked for on the terminal, without echo.
+    Prompt,
+    /// The first line of an open file descriptor.
+    Descriptor(u32),
+    /// The variable [`PASSPHRASE_VARIABLE`]. It stays in this process's environment, as removing it is not safe while other
+    /// threads run: start children through [`without_passphrase`].
+    Environment,
+}
+
+impl PassphraseSource {
+    /// The descriptor if one was named, or else the environment if it holds a passphrase, or else the terminal.
+    pub fn choose(descriptor: Option<u32>) -> Self {
+        match descriptor {
+            Some(descriptor) => Self::Descriptor(descriptor),
+            None if env::var_os(PASSPHRASE_VARIABLE).is_some() => Self::Environment,
+            None => Self::Prompt,
+        }
+    }
+}
+
+/// Why there is no passphrase. Carries none of it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PassphraseError {
+    /// No terminal to ask on.
+    #[error(
+        "no passphrase can be asked for here: run this on a terminal, give `--passphrase-fd N`, or set {PASSPHRASE_VARIABLE}"
+    )]
+    Prompt(#[source] io::Error),
+    /// The descriptor cannot be read.
+    #[error(
+        "no passphrase can be read from file descriptor {descriptor}: open it for reading, such as with `{descriptor}<file`"
+    )]
+    Descriptor {
+        /// Its number.
+        descriptor: u32,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The variable is not set.
+    #[error("{PASSPHRASE_VARIABLE} is not set: set it, or give `--passphrase-fd N`")]
+    Environment,
+    /// Bytes that are not UTF-8.
+    #[error("the passphrase is not UTF-8 text: choose another, or correct the terminal's encoding")]
+    NotText,
+    /// Nothing was given.
+    #[error("the passphrase is empty: give one")]
+    Empty,
+    /// More bytes than any passphrase has.
+    #[error("the passphrase has more than 1024 bytes: check what the file or variable holds")]
+    TooLong,
+    /// A new passphrase that would be guessed.
+    #[error(
+        "a new passphrase needs at least {MIN_PASSPHRASE_CHARACTERS} characters: five or six random words are good"
+    )]
+    TooShort,
+    /// The second entry of a new passphrase differs.
+    #[error("the two entries differ: try again")]
+    Differs,
+}
+
+impl PassphraseError {
+    /// A stable name of the kind of error, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Prompt(_) => "passphrase_no_terminal",
+            Self::Descriptor { .. } => "passphrase_descriptor",
+            Self::Environment => "passphrase_unset",
+            Self::NotText => "passphrase_not_text",
+            Self::Empty => "passphrase_empty",
+            Self::TooLong => "passphrase_too_long",
+            Self::TooShort => "passphrase_too_short",
+            Self::Differs => "passphrase_differs",
+        }
+    }
+}
+
+/// The passphrase of files that exist.
+///
+/// # Errors
+/// [`PassphraseError`].
+pub fn passphrase(source: PassphraseSource) -> Result<Passphrase, PassphraseError> {
+    match source {
+        PassphraseSource::Prompt => checked(prompt("Passphrase: ")?),
+        // `/dev/fd` opens a descriptor again without unsafe code. It stays open besides: children inherit it unless whoever
+        // starts this program closes it for them.
+        PassphraseSource::Descriptor(descriptor) => {
+            let failed = |source| PassphraseError::Descriptor { descriptor, source };
+            first_line(File::open(format!("/dev/fd/{descriptor}")).map_err(failed)?, failed)
+        }
+        PassphraseSource::Environment => match env::var(PASSPHRASE_VARIABLE) {
+            Ok(text) => checked(Zeroizing::new(text)),
+            Err(env::VarError::NotPresent) => Err(PassphraseError::Environment),
+            Err(env::VarError::NotUnicode(_)) => Err(PassphraseError::NotText),
+        },
+    }
+}
+
+/// A passphrase for files that are made now: a terminal asks twice.
+///
+/// # Errors
+/// [`PassphraseError`]; [`PassphraseError::TooShort`] below [`MIN_PASSPHRASE_CHARACTERS`].
+pub fn new_passphrase(source: PassphraseSource) -> Result<Passphrase, PassphraseError> {
+    let first = passphrase(source)?;
+    if first.characters() < MIN_PASSPHRASE_CHARACTERS {
+        return Err(PassphraseError::TooShort);
+    }
+    if source == PassphraseSource::Prompt && *prompt("The same again: ")? != *first.0.expose_secret() {
+        return Err(PassphraseError::Differs);
+    }
+    Ok(first)
+}
+
+/// Keeps the passphrase variable from a child process.
+pub fn without_passphrase(command: &mut Command) -> &mut Command {
+    command.env_remove(PASSPHRASE_VARIABLE)
+}
+
+fn prompt(question: &str) -> Result<Zeroizing<String>, PassphraseError> {
+    rpassword::prompt_password(question).map(Zeroizing::new).map_err(PassphraseError::Prompt)
+}
+
+/// Reads to the first line end, or to the end.
+fn first_line(
+    mut input: impl Read,
+    failed: impl Fn(io::Error) -> PassphraseError,
+) -> Result<Passphrase, PassphraseError> {
+    let mut line = Zeroizing::new(vec![0; MAX_PASSPHRASE_BYTES + 2]);
+    let mut length = 0;
+    while length < line.len() && !line[..length].contains(&b'\n') {
+        match input.read(&mut line[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    let end = line[..length].iter().position(|byte| *byte == b'\n').unwrap_or(length);
+    let text = std::str::from_utf8(&line[..end]).map_err(|_| PassphraseError::NotText)?;
+    checked(Zeroizing::new(text.strip_suffix('\r').unwrap_or(text).to_owned()))
+}
+
+fn checked(mut text: Zeroizing<String>) -> Result<Passphrase, PassphraseError> {
+    if text.is_empty() {
+        return Err(PassphraseError::Empty);
+    }
+    if text.len() > MAX_PASSPHRASE_BYTES {
+        return Err(PassphraseError::TooLong);
+    }
+    let passphrase = Passphrase::new(text.as_str().to_owned());
+    text.zeroize();
+    Ok(passphrase)
+}
+
+#[cfg(test)]
+mod tests;
