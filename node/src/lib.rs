@@ -7,6 +7,7 @@
 pub mod authoring;
 pub mod caseload;
 mod faults;
+pub mod home;
 pub mod issuer;
 pub mod keys;
 pub mod officers;

@@ -297,12 +297,7 @@ impl IssuerService {
         if programme.latest().issuer_key != secrets.credential.public() {
             return Err(IssuerError::Sealed);
         }
-        let open = store.read(|connection| {
-            connection
-                .prepare("SELECT round FROM rounds WHERE closed = 0")?
-                .query_map([], |row| Ok(Round(row.get(0)?)))?
-                .collect::<rusqlite::Result<Vec<_>>>()
-        })?;
+        let open = Self::unclosed_rounds(&store)?;
         let mut keys = BTreeMap::new();
         for round in open {
             let master = masters.get(&round).ok_or(IssuerError::Master(round))?;
@@ -316,6 +311,19 @@ impl IssuerService {
             serials: InFlight::new(PATIENCE),
             guesses: sessions::Guesses::default(),
         })
+    }
+
+    /// The rounds whose masters [`IssuerService::open`] needs.
+    ///
+    /// # Errors
+    /// [`IssuerError::Store`].
+    pub fn unclosed_rounds(store: &Store) -> Result<Vec<Round>, IssuerError> {
+        Ok(store.read(|connection| {
+            connection
+                .prepare("SELECT round FROM rounds WHERE closed = 0 ORDER BY round")?
+                .query_map([], |row| Ok(Round(row.get(0)?)))?
+                .collect()
+        })?)
     }
 
     fn view(&self) -> Arc<View> {
