@@ -12,4 +12,5 @@ pub mod keys;
 pub mod officers;
 pub mod publish;
 pub mod site;
+pub mod slips;
 pub mod tickets;
