@@ -16,4 +16,5 @@ pub mod random;
 pub mod service;
 pub mod site;
 pub mod store;
+pub mod slips;
 pub mod tickets;
