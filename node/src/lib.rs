@@ -15,6 +15,6 @@ pub mod publish;
 pub mod random;
 pub mod service;
 pub mod site;
-pub mod store;
 pub mod slips;
+pub mod store;
 pub mod tickets;

@@ -275,6 +275,14 @@ impl Store {
         })
     }
 
+    /// The size of the log.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn log_size(&self) -> Result<u64, StoreError> {
+        self.read(|connection| Ok(LogState::load(connection)?.frontier.size()))
+    }
+
     /// Checks every page and every index.
     ///
     /// # Errors

@@ -382,6 +382,16 @@ impl IssuerService {
         })
     }
 
+    /// The newest version with its signatures, encoded.
+    ///
+    /// # Errors
+    /// [`IssuerError::Store`].
+    pub fn newest_version(&self) -> Result<Vec<u8>, IssuerError> {
+        Ok(self.store.read(|connection| {
+            connection.query_row("SELECT signed FROM versions ORDER BY version DESC LIMIT 1", [], |row| row.get(0))
+        })?)
+    }
+
     /// Appends a version that the officers signed, with the keys that it adds.
     ///
     /// # Errors
