@@ -18,7 +18,7 @@ use annona_protocol::{
     credential::Credential,
     draw::{DrawContext, DrawResponse, RollOverContext, SessionRequest},
     enrol::EnrolContext,
-    ids::Units,
+    ids::{Slot, Units},
     log::leaf::SiteLeaf,
     programme::{KeyCounts, TicketKind},
     redeem::{BearerVoucher, CollectRequest, Outcome, RedeemResponse},
@@ -265,6 +265,7 @@ fn short_stock_is_owed_collected_once_or_voided_with_its_visit() {
     let request = open.request(COUNTER, &cash, &spare);
     let slip = open.site.redeem(&request).unwrap().owed.unwrap();
     assert_eq!(slip.content.lines, vec![(CASH, Units(32))]);
+    assert!(matches!(open.void(&[]), Err(RefusalCode::Malformed)));
     let collect = || {
         let view = open.programme.in_force(ROUND).unwrap();
         let request = CollectRequest::new(&view, &slip, &open.place(), &spare, &mut rng()).unwrap();
@@ -505,6 +506,66 @@ fn a_day_code_tells_a_rolled_back_store() {
     std::fs::write(&file, morning).unwrap();
     assert!(matches!(site().site.store().check_day_code(&code), Err(StoreError::DayCode)));
     assert!(DayCode::parse("DAY 0000-0000").is_none());
+}
+
+/// Two counters without a network: each owns a slot; what the second accepted comes into the one log by a stick, twice, in spite
+/// of a restart, and counts once.
+#[test]
+fn two_counters_without_a_network_share_a_log_and_no_slot() {
+    let world = world::world_with(2, 2);
+    let (_, first) = world.drawn_on(0, Some(Slot(0)), &[(FOOD, 3)]);
+    let (_, second) = world.drawn_on(1, Some(Slot(1)), &[(FOOD, 3), (CASH, 2)]);
+    let packs = world.issuer.freeze(ROUND).unwrap();
+    let counter = |name: &str, slot: u8| {
+        let home = world.homes.path().join(name);
+        let key = world.site_keys[0].clone();
+        if !home.exists() {
+            SiteService::create(&home, world.programme().id(), &world.announcement(), world::SITE, &key).unwrap();
+        }
+        let options = SiteOptions { slots: vec![Slot(slot)], ..SiteOptions::default() };
+        let site = SiteService::open(Store::open(&home, Role::Site).unwrap(), key, options).unwrap();
+        Open { site, programme: world.programme() }
+    };
+    let (main, other) = (counter("main", 0), counter("other", 1));
+    assert!(matches!(main.site.hand_over(), Err(SiteError::NotOpen)));
+    other.site.become_counter().unwrap();
+    for (open, stock) in [(&main, 100), (&other, 2)] {
+        open.site.open_round(&packs[0].encode()).unwrap();
+        open.site.set_stock(BTreeMap::from([(FOOD, Units(stock)), (CASH, Units(stock))])).unwrap();
+    }
+    let (first, second): (Vec<&Voucher>, Vec<&Voucher>) = (first.iter().collect(), second.iter().collect());
+    assert_eq!(main.redeem(&second), Err(RefusalCode::OtherSlot), "no counter takes another's slot");
+    assert_eq!(other.redeem(&first), Err(RefusalCode::OtherSlot));
+    main.redeem(&first).unwrap();
+    let accepted = other.redeem(&second).unwrap();
+    assert_eq!(accepted.owed.as_ref().unwrap().content.lines, vec![(FOOD, Units(1))]);
+    assert!(matches!(other.site.close_batch(true), Err(SiteError::NotACounter)), "one log a site");
+
+    let package = other.site.hand_over().unwrap();
+    drop(other);
+    let other = counter("other", 1);
+    assert_eq!(other.site.hand_over().unwrap(), package, "until it is handed in, the same again");
+    let mut damaged = package.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    assert!(matches!(main.site.take_in(&damaged), Err(SiteError::HandoverFalse)));
+    assert!(matches!(other.site.take_in(&package), Err(SiteError::HandoverOther)));
+    main.site.take_in(&package).unwrap();
+    main.site.take_in(&package).unwrap();
+    main.site.close_batch(true).unwrap();
+    assert!(matches!(main.site.take_in(&package), Err(SiteError::HandoverOther)), "an old package");
+    assert!(matches!(other.site.end_counter_round(), Err(SiteError::HandoverWaits)));
+    other.site.handed_in(&package).unwrap();
+    other.site.handed_in(&package).unwrap();
+    assert_eq!(other.redeem(&second).unwrap().outcome, Outcome::AlreadyAccepted, "the counter still knows its own");
+    other.site.end_counter_round().unwrap();
+
+    let statement = main.site.close_round().unwrap().content;
+    assert_eq!(statement.units, vec![(FOOD, Units(6)), (CASH, Units(2))]);
+    assert_eq!(statement.owed, vec![(FOOD, Units(1))]);
+    let logged: Vec<_> =
+        entries(main.site.store()).iter().map(|entry| annona_protocol::log::merkle::leaf_hash(entry)).collect();
+    assert!(accepted.receipts.iter().all(|receipt| logged.contains(&receipt.content.leaf)), "every promise is kept");
+    assert!(accepted.receipts.iter().all(|receipt| receipt.content.batch == 1));
 }
 
 #[test]

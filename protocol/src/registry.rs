@@ -86,8 +86,11 @@ pub mod tag {
     pub const PACK: &str = "opening pack";
     /// The issuer's word that a session is gone and the serial unspent.
     pub const SESSION_GONE: &str = "session gone";
+    /// What a counter without a network hands over to its site's store.
+    pub const COUNTER: &str = "counter";
     /// All tags.
-    pub const ALL: &[&str] = &[MANIFEST, LOT, QUOTE, RECEIPT, REFUSAL, OWED, VOID, STATEMENT, PACK, SESSION_GONE];
+    pub const ALL: &[&str] =
+        &[MANIFEST, LOT, QUOTE, RECEIPT, REFUSAL, OWED, VOID, STATEMENT, PACK, SESSION_GONE, COUNTER];
 }
 
 macro_rules! kinds {

@@ -24,7 +24,7 @@ use annona_protocol::{
     credential::Credential,
     draw::{DrawContext, DrawResponse, RollOverContext, RollOverResponse, SessionRequest},
     enrol::{EnrolContext, EnrolResponse, TicketGrant},
-    ids::{LineId, Round, SiteId, Units},
+    ids::{LineId, Round, SiteId, Slot, Units},
     log::{
         leaf::{IssuerLeaf, LotLeaf},
         merkle::{self, inclusion_proof, leaf_hash},
@@ -46,6 +46,7 @@ use ed25519_dalek::SigningKey;
 pub const FOOD: LineId = LineId(1);
 pub const CASH: LineId = LineId(4);
 pub const ROUND: Round = Round(1);
+pub const SITE: SiteId = SiteId(1);
 pub const COUNTER: CounterId = CounterId(1);
 
 pub struct World {
@@ -65,6 +66,11 @@ pub fn world() -> World {
 
 /// The same with several tickets.
 pub fn world_of(tickets: usize) -> World {
+    world_with(tickets, 0)
+}
+
+/// The same where sites have slots.
+pub fn world_with(tickets: usize, slots: u8) -> World {
     let homes = tempfile::tempdir().unwrap();
     let rng = &mut rng();
     let site_keys: Vec<SigningKey> = (0..2).map(|_| signing_key(rng)).collect();
@@ -79,7 +85,9 @@ pub fn world_of(tickets: usize) -> World {
         witness: Witness::new("witness.example", witness.clone(), 0).log_key(),
         sites: &sites,
     };
-    let genesis = officers.sign_header(authoring::genesis(&parties, &Limits::default()));
+    let mut header = authoring::genesis(&parties, &Limits::default());
+    header.sites.iter_mut().for_each(|site| site.slots = slots);
+    let genesis = officers.sign_header(header);
     let home = homes.path().join("issuer");
     let id = IssuerService::create(&home, &genesis, &secrets).unwrap();
     let bytes = secrets.to_bytes().to_vec();
@@ -173,9 +181,17 @@ impl World {
     }
 
     pub fn keys(&self, site: u16, units: &[(LineId, u64)]) -> KeyCounts {
+        self.keys_on(site, None, units)
+    }
+
+    pub fn keys_on(&self, site: u16, slot: Option<Slot>, units: &[(LineId, u64)]) -> KeyCounts {
         let programme = self.programme();
         let view = programme.in_force(ROUND).unwrap();
-        let of = |line| keys_of(programme.keys(), line, ROUND, SiteId(site));
+        let of = |line| {
+            let mut keys = keys_of(programme.keys(), line, ROUND, SiteId(site));
+            keys.retain(|at| programme.key(*at).unwrap().id.slot == slot);
+            keys
+        };
         let mut list: KeyCounts =
             units.iter().flat_map(|(line, units)| make_change(&view, &of(*line), Units(*units)).unwrap()).collect();
         list.sort_unstable();
@@ -193,8 +209,12 @@ impl World {
     }
 
     pub fn drawn_with(&self, ticket: usize, units: &[(LineId, u64)]) -> (Credential, Vec<Voucher>) {
+        self.drawn_on(ticket, None, units)
+    }
+
+    pub fn drawn_on(&self, ticket: usize, slot: Option<Slot>, units: &[(LineId, u64)]) -> (Credential, Vec<Voucher>) {
         let credential = self.roll_over(&self.enrol_with(ticket));
-        let keys = self.keys(1, units);
+        let keys = self.keys_on(1, slot, units);
         let offer = self.session(&keys);
         let programme = self.programme();
         let view = programme.in_force(ROUND).unwrap();

@@ -2,6 +2,7 @@
 //!
 //! Holds public keys only, beside the key of its own log. A visit's marks, its receipts and its leaves are one job of the store.
 
+mod counters;
 mod quotes;
 mod round;
 mod visit;
@@ -85,6 +86,27 @@ pub enum SiteError {
         /// The minimum.
         minimum: u64,
     },
+    /// A counter's store, or none, where the other is expected.
+    #[error(
+        "this is not a counter's store, or it is one and the site's main store is meant. Check the folder and its slots"
+    )]
+    NotACounter,
+    /// A counter's package of another place or batch.
+    #[error(
+        "the counter's package is of another site, round, batch or slot. Take the packages of the batch that is open"
+    )]
+    HandoverOther,
+    /// A counter's package that does not hold.
+    #[error("the counter's package is damaged, or not this site's. Make it again at the counter")]
+    HandoverFalse,
+    /// A counter's round ends before everything was handed in.
+    #[error("the counter's last batch was not handed in. Take its package to the main store first")]
+    HandoverWaits,
+    /// Two counters accepted one voucher.
+    #[error(
+        "a voucher of the counter's package was accepted here before: the counters shared a slot. Tell the supervisor"
+    )]
+    HandoverDouble,
     /// The message does not decode.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -127,6 +149,11 @@ impl SiteError {
             Self::Key(_) => "site-key",
             Self::VisitUnknown => "visit-unknown",
             Self::BatchSmall { .. } => "batch-small",
+            Self::NotACounter => "not-a-counter",
+            Self::HandoverOther => "handover-other",
+            Self::HandoverFalse => "handover-false",
+            Self::HandoverWaits => "handover-waits",
+            Self::HandoverDouble => "handover-double",
             Self::Decode(_) => "malformed",
             Self::Busy(_) => "in-flight",
             Self::LineUnknown(_) => "line-unknown",
@@ -392,7 +419,7 @@ impl SiteService {
         })
     }
 
-    /// Sets what is in stock: units by line, replacing what was there for these lines.
+    /// Sets what is in stock: units by line, replacing what was there for these lines. A line without units is not offered.
     ///
     /// # Errors
     /// [`SiteError::LineUnknown`].
@@ -404,7 +431,11 @@ impl SiteService {
         }
         self.store.write(move |connection| {
             for (line, units) in stock {
-                connection.execute("INSERT OR REPLACE INTO stock VALUES (?1, ?2)", params![line.0, units.0])?;
+                if units.0 == 0 {
+                    connection.execute("DELETE FROM stock WHERE line = ?1", [line.0])?;
+                } else {
+                    connection.execute("INSERT OR REPLACE INTO stock VALUES (?1, ?2)", params![line.0, units.0])?;
+                }
             }
             Ok::<_, SiteError>(())
         })?

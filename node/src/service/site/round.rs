@@ -137,10 +137,7 @@ impl SiteService {
             };
             let statement = SiteStatement::sign(statement, &key);
             log.append(connection, &SiteLeaf::Statement(statement.clone()))?;
-            connection.execute("UPDATE rounds SET closed = 1 WHERE round = ?1", [round.0])?;
-            connection.execute("DELETE FROM swapped WHERE round = ?1", [round.0])?;
-            connection.execute("DELETE FROM spent", [])?;
-            connection.execute("DELETE FROM totals WHERE round = ?1", [round.0])?;
+            forget(connection, round)?;
             Ok::<_, SiteError>(statement)
         })??;
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = None;
@@ -184,7 +181,26 @@ fn begin(connection: &Connection, round: Round, manifest: &[u8; 32], without_pac
 }
 
 fn close_batch(connection: &Connection, round: Round) -> Result<u64, SiteError> {
+    if super::counters::is_counter(connection)? {
+        return Err(SiteError::NotACounter);
+    }
     let count = LogState::load(connection)?.close_batch::<SiteLeaf>(connection, round)?;
+    end_of_batch(connection)?;
+    Ok(count)
+}
+
+/// Leaves a tombstone of a round, and nothing else.
+pub(super) fn forget(connection: &Connection, round: Round) -> rusqlite::Result<()> {
+    connection.execute("UPDATE rounds SET closed = 1 WHERE round = ?1", [round.0])?;
+    connection.execute("DELETE FROM swapped WHERE round = ?1", [round.0])?;
+    connection.execute("DELETE FROM totals WHERE round = ?1", [round.0])?;
+    // One round is open at a time, so every acceptance is of this one.
+    connection.execute("DELETE FROM spent", [])?;
+    Ok(())
+}
+
+/// Forgets what groups the acceptances of the batch.
+pub(super) fn end_of_batch(connection: &Connection) -> rusqlite::Result<()> {
     // In the order of keys: where a row stands in the file says nothing about when it came.
     connection.execute(
         "INSERT OR REPLACE INTO spent SELECT key, holder, number, batch, leaf, counter, voided, handed,
@@ -192,8 +208,7 @@ fn close_batch(connection: &Connection, round: Round) -> Result<u64, SiteError> 
          ORDER BY key, holder",
         [],
     )?;
-    connection.execute_batch("DELETE FROM fresh; DELETE FROM visits;")?;
-    Ok(count)
+    connection.execute_batch("DELETE FROM fresh; DELETE FROM visits;")
 }
 
 /// Counts an officer's act.

@@ -43,7 +43,8 @@ fn refused<T>(code: RefusalCode, marks: impl IntoIterator<Item = Mark>) -> Resul
 }
 
 impl SiteService {
-    /// A fresh quote of a counter: lines in stock of the round that is open.
+    /// A fresh quote of a counter: the lines that are offered in the round that is open. One that ran out is still quoted, so that
+    /// its vouchers are accepted and the goods owed; a supervisor takes it off by setting its stock to nothing.
     ///
     /// # Errors
     /// [`SiteError::NotOpen`].
@@ -51,7 +52,7 @@ impl SiteService {
         let open = self.opened()?;
         let lines = self.store.read(|connection| {
             connection
-                .prepare_cached("SELECT line FROM stock WHERE units > 0 ORDER BY line")?
+                .prepare_cached("SELECT line FROM stock ORDER BY line")?
                 .query_map([], |row| Ok(LineId(row.get(0)?)))?
                 .collect()
         })?;
@@ -273,7 +274,7 @@ impl SiteService {
 }
 
 /// Units in SQLite's integers; a visit's and a stock's fit.
-fn i64_of(units: Units) -> i64 {
+pub(super) fn i64_of(units: Units) -> i64 {
     i64::try_from(units.0).unwrap_or(i64::MAX)
 }
 
@@ -552,7 +553,13 @@ fn owe(connection: &Connection, round: Round, leaf: &OwedLeaf) -> Result<(), Und
     Ok(())
 }
 
-fn add_total(connection: &Connection, round: Round, key: KeyIndex, redeemed: i64, voided: i64) -> rusqlite::Result<()> {
+pub(super) fn add_total(
+    connection: &Connection,
+    round: Round,
+    key: KeyIndex,
+    redeemed: i64,
+    voided: i64,
+) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO totals VALUES (?1, ?2, max(?3, 0), ?4) ON CONFLICT (round, key) DO UPDATE SET
@@ -562,7 +569,13 @@ fn add_total(connection: &Connection, round: Round, key: KeyIndex, redeemed: i64
         .map(drop)
 }
 
-fn add_owed(connection: &Connection, round: Round, line: LineId, owed: i64, collected: i64) -> rusqlite::Result<()> {
+pub(super) fn add_owed(
+    connection: &Connection,
+    round: Round,
+    line: LineId,
+    owed: i64,
+    collected: i64,
+) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO owed_totals VALUES (?1, ?2, max(?3, 0), ?4) ON CONFLICT (round, line) DO UPDATE SET
