@@ -67,6 +67,9 @@ pub(super) enum Command {
         /// The round.
         #[arg(value_parser = round)]
         round: Round,
+        /// Opens the cohorts that are left, after the freeze of the programme's last round.
+        #[arg(long)]
+        closing: bool,
         #[command(flatten)]
         opened: Opened,
     },
@@ -226,7 +229,11 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             home.open_round(&service, *round, &opened.secret.ask()?)?;
             say(format!("round {round} is open"))
         }
-        Command::Freeze { round, opened } => {
+        Command::Freeze { round, closing: true, opened } => {
+            let count = opened.open()?.1.closing_freeze(*round)?;
+            say(format!("{count} cohorts were opened"))
+        }
+        Command::Freeze { round, closing: false, opened } => {
             let packs = opened.open()?.1.freeze(*round)?;
             say(format!("round {round} is frozen: {} opening packs", packs.len()))
         }

@@ -78,6 +78,9 @@ pub enum StoreError {
     /// A commit whose outcome is unknown; the store has been opened again, and what it says now holds.
     #[error("the disk failed while committing: ask again")]
     Unknown,
+    /// Something else reads the file.
+    #[error("the write-ahead log could not be emptied because something reads the store. Stop that, and close the batch again")]
+    Read,
     /// The writing thread is gone.
     #[error("the store has stopped. Start the program again")]
     Stopped,
@@ -258,8 +261,8 @@ impl Store {
         // The reader has no transaction open between calls; holding it keeps one from starting.
         let _quiet = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         self.writer.alone_with(|connection| {
-            connection.query_row("PRAGMA main.wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))?;
-            Ok(())
+            let busy: bool = connection.query_row("PRAGMA main.wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            if busy { Err(StoreError::Read) } else { Ok(()) }
         })
     }
 

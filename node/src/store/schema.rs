@@ -46,9 +46,9 @@ CREATE TABLE tile_roots (level INTEGER, at INTEGER, hash BLOB NOT NULL, PRIMARY 
 -- The programme as it was published: versions, keys, rounds.
 CREATE TABLE versions (version INTEGER PRIMARY KEY, signed BLOB NOT NULL);
 CREATE TABLE voucher_keys (at INTEGER PRIMARY KEY, entry BLOB NOT NULL);
--- frozen, closed: 0 or 1. without_pack: opened by a supervisor without its pack.
+-- frozen, closed: 0 or 1. closing: its closing freeze was made. without_pack: opened by a supervisor without its pack.
 CREATE TABLE rounds (round INTEGER PRIMARY KEY, manifest BLOB NOT NULL, frozen INTEGER NOT NULL DEFAULT 0,
-    closed INTEGER NOT NULL DEFAULT 0, without_pack INTEGER NOT NULL DEFAULT 0);
+    closed INTEGER NOT NULL DEFAULT 0, closing INTEGER NOT NULL DEFAULT 0, without_pack INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE packs (round INTEGER, site INTEGER, pack BLOB NOT NULL, PRIMARY KEY (round, site)) WITHOUT ROWID;
 CREATE TABLE operators (token BLOB PRIMARY KEY, name TEXT NOT NULL UNIQUE, role TEXT NOT NULL) WITHOUT ROWID;
 ";

@@ -119,6 +119,29 @@ impl IssuerService {
         Ok(packs)
     }
 
+    /// Opens the cohorts that are left, once, after the freeze of the programme's last round.
+    ///
+    /// # Errors
+    /// [`IssuerError::Round`] if the round is not frozen, or its closing freeze was made.
+    pub fn closing_freeze(&self, round: Round) -> Result<usize, IssuerError> {
+        let view = self.view();
+        let manifest = view.programme.in_force(round)?.hash;
+        let store_key = super::StoreKey::new(*self.secrets.store.expose());
+        self.store.write(move |connection| {
+            let changed = connection
+                .execute("UPDATE rounds SET closing = 1 WHERE round = ?1 AND frozen = 1 AND closing = 0", [round.0])?;
+            if changed == 0 {
+                return Err(IssuerError::Round(round));
+            }
+            close_batch(connection)?;
+            let openings = open_cohorts(connection, &view, &store_key)?;
+            let count = openings.len();
+            let leaf = FreezeLeaf { round, manifest, packs: Vec::new(), openings };
+            LogState::load(connection)?.append(connection, &IssuerLeaf::Freeze(leaf))?;
+            Ok(count)
+        })?
+    }
+
     /// Closes a round: no draws any more, voucher slots are deleted, sessions are dropped. The caller erases the round's master
     /// afterwards. Again: nothing changes.
     ///
@@ -189,9 +212,13 @@ impl IssuerService {
     }
 }
 
-/// Closes the batch under the newest round of what waits.
+/// Closes the batch under the newest round that was opened: rounds of batches never go back.
 fn close_batch(connection: &Connection) -> rusqlite::Result<u64> {
-    let round: Option<u32> = connection.query_row("SELECT max(round) FROM pending", [], |row| row.get(0))?;
+    let round: Option<u32> = connection.query_row(
+        "SELECT max(round) FROM (SELECT round FROM pending UNION ALL SELECT round FROM rounds)",
+        [],
+        |row| row.get(0),
+    )?;
     match round {
         Some(round) => LogState::load(connection)?.close_batch::<IssuerLeaf>(connection, Round(round)),
         None => Ok(0),
