@@ -149,10 +149,6 @@ impl Style {
     pub(super) fn left(size: f32, width: f32) -> Self {
         Self { size, width, from_right: false }
     }
-
-    pub(super) fn right(size: f32, width: f32) -> Self {
-        Self { size, width, from_right: true }
-    }
 }
 
 #[cfg(test)]
