@@ -193,7 +193,8 @@ pub fn erase(path: &Path) -> Result<(), KeyFileError> {
     sync_folder(path).map_err(failed)
 }
 
-/// Writes a new file of mode 0600 that appears whole, and waits for the disk.
+/// Writes a new file of mode 0600 that appears whole, and waits for the disk. A power cut in the middle can leave a hidden
+/// `.annona-*.part` of the same mode beside it, to be erased.
 ///
 /// # Errors
 /// [`KeyFileError::Exists`] if there is one, [`KeyFileError::Write`].

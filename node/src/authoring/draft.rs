@@ -76,6 +76,10 @@ impl Draft {
     /// # Errors
     /// [`DraftError`], if the rules of manifests are broken in a way that the file by itself did not show.
     pub fn genesis(&self, issuer_key: Point, issuer_log: PublicKey) -> Result<Header, DraftError> {
+        let spares = &self.file.schema.get_ref().spares;
+        let states = usize::from(self.schema.lapse) + usize::from(self.schema.carry) + usize::from(*spares.get_ref());
+        let fits = 3 + states + self.schema.attributes.len() <= MAX_ARITY;
+        self.source.ensure(fits, spares, DraftProblem::Arity(MAX_ARITY - 3))?;
         let header = Header {
             version: 0,
             previous: ManifestHash::default(),
@@ -251,8 +255,9 @@ impl Reader<'_> {
         let raw = file.schema.get_ref();
         let kinds = |kind| file.lines.iter().filter(|line| *line.get_ref().kind.get_ref() == kind).count();
         let (lapse, carry) = (kinds(LineKind::Lapse), kinds(LineKind::Carry));
-        let arity = 3 + lapse + carry + usize::from(*raw.spares.get_ref()) + file.attributes.len();
-        source.ensure(arity <= MAX_ARITY, &raw.spares, DraftProblem::Arity(MAX_ARITY - 3))?;
+        // Without spares: in a later version, lines stand on them. The genesis counts them.
+        let coordinates = 3 + lapse + carry + file.attributes.len();
+        source.ensure(coordinates <= MAX_ARITY, &file.schema, DraftProblem::Arity(MAX_ARITY - 3))?;
         let narrow = |count: usize| u8::try_from(count).expect("at most MAX_ARITY");
         let limit = 1u64 << raw.width.get_ref();
         let mut names = HashSet::new();
