@@ -1,16 +1,20 @@
 //! What an agency's headquarters and a distribution site run.
 //!
-//! So far in memory and in one process, behind the same messages that servers will carry: [`caseload`] reads an agency's
-//! registration export, [`authoring`] makes a programme of it, [`issuer`] and [`site`] answer requests, [`publish`] writes what
-//! anyone may audit. No server and no durable storage yet: nothing here survives its process.
+//! [`store`] keeps everything in one SQLite file with group commit; [`service`] answers requests on top of it. [`caseload`] and
+//! [`authoring`] are the issuer's office. [`issuer`], [`site`] and [`publish`] are the same parties in memory, for tests.
 #![forbid(unsafe_code)]
 
 pub mod authoring;
 pub mod caseload;
+mod faults;
+pub mod home;
 pub mod issuer;
 pub mod keys;
 pub mod officers;
 pub mod publish;
+pub mod random;
+pub mod service;
 pub mod site;
 pub mod slips;
+pub mod store;
 pub mod tickets;

@@ -106,6 +106,9 @@ impl std::fmt::Debug for CohortSum {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CohortError {
+    /// A stored sum of another schema.
+    #[error("the stored cohort sum is not of this programme's schema: restore the store that belongs to it")]
+    Stored,
     /// Fewer members than `cohort_min`.
     #[error("the cohort is too small to be opened")]
     TooSmall,
@@ -225,6 +228,23 @@ impl CohortSum {
         let mut nonces = hedged(&witness, &transcript.clone().challenge_bytes("nonce"), rng);
         opening.proof = relation.prove(&witness, &mut transcript, &mut nonces);
         Ok(opening)
+    }
+
+    /// Takes up a sum again from what [`CohortSum::expose`] gave.
+    ///
+    /// # Errors
+    /// [`CohortError::Stored`] unless there is one value for each coordinate from the second on.
+    pub fn restore(
+        class: CohortClass,
+        count: u64,
+        rho: &SecretScalar,
+        values: &[i64],
+        schema: &Schema,
+    ) -> Result<Self, CohortError> {
+        if values.len() != usize::from(schema.arity()) - 1 {
+            return Err(CohortError::Stored);
+        }
+        Ok(Self { class, count, rho: *rho.expose(), values: values.to_vec() })
     }
 
     /// The sum's secret state, for the issuer's encrypted store: count, `rho`, values.

@@ -27,6 +27,7 @@ use crate::{
     voucher::{RoundMaster, Voucher},
 };
 
+mod announcement;
 mod leaves;
 
 /// The lines' ids.

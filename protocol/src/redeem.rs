@@ -4,14 +4,19 @@
 //! not quoted or for another site. Idempotence is by the exact set of `(k, P)`: the caller inserts all marks in one durable
 //! transaction, all or nothing.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod response;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     group::EncodedPoint,
-    ids::{KeyIndex, LineId, QuoteId, Slot, Units},
+    ids::{KeyIndex, LineId, QuoteId, SiteId, Slot, Units},
     log::leaf::{CollectedLeaf, OwedLeaf, VoidLeaf, VoucherLeaf},
     programme::{InForce, KeyEntry, MAX_VOUCHERS},
     registry::{self, operation},
@@ -22,6 +27,8 @@ use crate::{
     voucher::{HolderProof, HolderStatement, LoggedVoucher, Mark, PreparedKey, ShownVoucher, Voucher, VoucherError},
     wire::message,
 };
+
+pub use response::{Outcome, RedeemResponse, ResponseError};
 
 /// A request to redeem vouchers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,24 +170,40 @@ pub fn holder_key(secret: &SecretScalar) -> EncodedPoint {
     EncodedPoint(crate::group::multiply_base(secret.expose()).compress().to_bytes())
 }
 
+/// The prepared public keys of a site and round: made once, shared by every [`Counter`] of them.
+#[derive(Clone, Debug)]
+pub struct CounterKeys(Arc<HashMap<KeyIndex, PreparedKey>>);
+
+impl CounterKeys {
+    /// Prepares the keys that the version in force lists for its round and a site.
+    pub fn new(view: &InForce<'_>, site: SiteId) -> Self {
+        let listed = view.programme.keys().iter().take(view.header.key_count as usize);
+        let keys = (0u32..)
+            .zip(listed)
+            .filter(|(_, entry)| entry.id.round == view.round && entry.id.site.is_none_or(|own| own == site))
+            .map(|(at, entry)| (KeyIndex(at), PreparedKey::new(entry)))
+            .collect();
+        Self(Arc::new(keys))
+    }
+}
+
 /// A counter: a site's view of a round with its prepared keys. Public keys only.
 #[derive(Debug)]
 pub struct Counter<'a> {
     view: InForce<'a>,
     place: Place,
     slots: Vec<Slot>,
-    keys: HashMap<KeyIndex, PreparedKey>,
+    keys: CounterKeys,
 }
 
 impl<'a> Counter<'a> {
     /// Prepares the keys of a site and round; `slots` are the counter's own where the site has slots.
     pub fn new(view: InForce<'a>, place: Place, slots: Vec<Slot>) -> Self {
-        let listed = view.programme.keys().iter().take(view.header.key_count as usize);
-        let keys = (0u32..)
-            .zip(listed)
-            .filter(|(_, entry)| entry.id.round == view.round && entry.id.site.is_none_or(|site| site == place.site))
-            .map(|(at, entry)| (KeyIndex(at), PreparedKey::new(entry)))
-            .collect();
+        Self::with_keys(view, place, slots, CounterKeys::new(&view, place.site))
+    }
+
+    /// A counter with keys that were prepared for the same view and site.
+    pub fn with_keys(view: InForce<'a>, place: Place, slots: Vec<Slot>, keys: CounterKeys) -> Self {
         Self { view, place, slots, keys }
     }
 
@@ -249,7 +272,7 @@ impl<'a> Counter<'a> {
         if !quote.content.lines.contains(&entry.id.line) {
             return Err(RefusalCode::LineNotQuoted);
         }
-        let key = self.keys.get(&shown.key).ok_or(RefusalCode::KeyUnknown)?;
+        let key = self.keys.0.get(&shown.key).ok_or(RefusalCode::KeyUnknown)?;
         let logged = key.verify(shown).map_err(|_| RefusalCode::VoucherInvalid)?;
         Ok((entry, logged))
     }

@@ -86,8 +86,11 @@ pub mod tag {
     pub const PACK: &str = "opening pack";
     /// The issuer's word that a session is gone and the serial unspent.
     pub const SESSION_GONE: &str = "session gone";
+    /// What a counter without a network hands over to its site's store.
+    pub const COUNTER: &str = "counter";
     /// All tags.
-    pub const ALL: &[&str] = &[MANIFEST, LOT, QUOTE, RECEIPT, REFUSAL, OWED, VOID, STATEMENT, PACK, SESSION_GONE];
+    pub const ALL: &[&str] =
+        &[MANIFEST, LOT, QUOTE, RECEIPT, REFUSAL, OWED, VOID, STATEMENT, PACK, SESSION_GONE, COUNTER];
 }
 
 macro_rules! kinds {
@@ -110,6 +113,8 @@ kinds! {
     KEY_ENTRY = 0x03;
     /// A signed opening pack.
     PACK = 0x04;
+    /// A programme with the proofs that it is in the issuer's log.
+    ANNOUNCEMENT = 0x05;
     /// Enrolment request.
     ENROL_REQUEST = 0x10;
     /// Enrolment response.
@@ -158,6 +163,8 @@ kinds! {
     SURRENDER = 0x29;
     /// A site's round statement.
     STATEMENT = 0x2a;
+    /// A site's answer to a redemption.
+    REDEEM_RESPONSE = 0x2b;
     /// A leaf of the issuer's log.
     ISSUER_LEAF = 0x30;
     /// A leaf of a site's log.

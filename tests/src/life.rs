@@ -20,7 +20,10 @@ use annona_protocol::{
         merkle::{self, TreeHash},
     },
     programme::{InForce, Label, OfficerSignature, SignedHeader, Since, TicketKind, Worth},
-    redeem::{BearerVoucher, CollectRequest, Counter, RedeemRequest, Surrender, VoidRequest, holder_key},
+    redeem::{
+        BearerVoucher, CollectRequest, Counter, Outcome, RedeemRequest, RedeemResponse, Surrender, VoidRequest,
+        holder_key,
+    },
     registry::tag,
     secret::SecretScalar,
     signature,
@@ -32,7 +35,7 @@ use annona_protocol::{
     swap::{SwapContext, SwapRequest},
     ticket::{TicketCode, TicketUse},
     voucher::Voucher,
-    wire::Message,
+    wire::{Message, request_digest},
 };
 use rand_chacha::{
     ChaCha20Rng,
@@ -135,6 +138,8 @@ pub struct Visit {
     pub bearer: BearerVoucher,
     /// A receipt.
     pub receipt: Receipt,
+    /// The answer to the redemption: the last line is owed in part.
+    pub response: RedeemResponse,
     /// A refusal.
     pub refusal: RefusalSlip,
     /// An owed slip.
@@ -316,21 +321,23 @@ fn visit(fixture: &Fixture, vouchers: &[Voucher], rng: &mut ChaCha20Rng) -> Visi
     let counter = Counter::new(view, place, Vec::new());
     let leaves = counter.verify(&quote, &request).expect("honest").leaves(|_| 1);
     let mark = vouchers[1].shown().mark();
-    let receipt = Signed::sign(
-        ReceiptTerms {
-            place,
-            mark,
-            number: 1,
-            leaf: SiteLeaf::Voucher(leaves[0]).tree_hash(),
-            batch: 1,
-            pending: false,
-        },
-        key,
-    );
+    let sign = |leaf: &VoucherLeaf| {
+        let (mark, hash) = (leaf.voucher.shown.mark(), SiteLeaf::Voucher(*leaf).tree_hash());
+        Signed::sign(ReceiptTerms { place, mark, number: 1, leaf: hash, batch: 1, pending: false }, key)
+    };
+    let receipts: Vec<Receipt> = leaves.iter().map(sign).collect();
+    let receipt = receipts[0].clone();
     let refusal =
         Signed::sign(RefusalTerms { place, quote: id, code: RefusalCode::AlreadyRedeemed, marks: vec![mark] }, key);
     let owed = OwedTerms { place, lines: vec![(CASH, Units(2))], holder: holder_key(&spare) };
     let owed = Signed::sign(owed, key);
+    let response = RedeemResponse {
+        outcome: Outcome::Accepted,
+        visit: request_digest(&request.encode()),
+        units: vec![(INFANT, Units(1)), (CASH, Units(28))],
+        receipts,
+        owed: Some(owed.clone()),
+    };
     let collect = CollectRequest::new(&view, &owed, &Place::new(&later, SITE), &spare, rng).expect("the slip's holder");
     let void = VoidRequest::new(&view, &place, &[(&vouchers[1], 1)], rng).expect("listed");
     let void_slip = Signed::sign(VoidTerms { place, voided: vec![(mark, 1)] }, key);
@@ -340,7 +347,22 @@ fn visit(fixture: &Fixture, vouchers: &[Voucher], rng: &mut ChaCha20Rng) -> Visi
     let serial = PublicScalar(annona_protocol::group::Scalar::from(7u64));
     let gone = SessionGone::sign(fixture.programme.id(), session, serial, &fixture.issuer_log);
     let bearer = BearerVoucher::new(&vouchers[1]);
-    Visit { quote, spare, request, leaves, bearer, receipt, refusal, owed, collect, void, void_slip, surrender, gone }
+    Visit {
+        quote,
+        spare,
+        request,
+        leaves,
+        bearer,
+        receipt,
+        response,
+        refusal,
+        owed,
+        collect,
+        void,
+        void_slip,
+        surrender,
+        gone,
+    }
 }
 
 impl World {

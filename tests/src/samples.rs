@@ -18,7 +18,10 @@ use annona_protocol::{
         tile::{paths, tiles_for},
     },
     programme::TicketKind,
-    redeem::{BearerVoucher, CollectRequest, Counter, RedeemRequest, Surrender, VoidRequest, holder_key},
+    redeem::{
+        BearerVoucher, CollectRequest, Counter, Outcome, RedeemRequest, RedeemResponse, Surrender, VoidRequest,
+        holder_key,
+    },
     secret::SecretScalar,
     slip::{
         OwedSlip, OwedTerms, PackTerms, Place, Quote, QuoteTerms, ReceiptTerms, RefusalCode, RefusalTerms, Signed,
@@ -28,7 +31,7 @@ use annona_protocol::{
     swap::SwapContext,
     ticket::TicketCode,
     voucher::{Mark, SigningSession, Voucher},
-    wire::Message,
+    wire::{Message, request_digest},
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -205,6 +208,8 @@ impl Maker {
         self.add("signed_header", &signed);
         let entry = self.fixture.programme.keys()[42];
         self.add("key_entry", &entry);
+        let announcement = self.fixture.announcement();
+        self.add("announcement", &announcement);
         self.add("issuer_leaf manifest", &IssuerLeaf::Manifest(signed));
     }
 
@@ -411,6 +416,18 @@ impl Maker {
         let receipt =
             ReceiptTerms { place, mark: marks[0], number: 1, leaf: TreeHash([5; 32]), batch: 300, pending: false };
         self.add("receipt", &Signed::sign(receipt, &key));
+        let sign = |leaf: &VoucherLeaf| {
+            let (mark, hash) = (leaf.voucher.shown.mark(), leaf_hash(&SiteLeaf::Voucher(*leaf).encode()));
+            Signed::sign(ReceiptTerms { place, mark, number: 1, leaf: hash, batch: 300, pending: false }, &key)
+        };
+        let response = RedeemResponse {
+            outcome: Outcome::Accepted,
+            visit: request_digest(&request.encode()),
+            units: vec![(FOOD, Units(3)), (INFANT, Units(1))],
+            receipts: visit.iter().map(sign).collect(),
+            owed: Some(owed.clone()),
+        };
+        self.add("redeem_response", &response);
         let refusal =
             RefusalTerms { place, quote: QuoteId([7; 16]), code: RefusalCode::AlreadyRedeemed, marks: marks.clone() };
         self.add("refusal", &Signed::sign(refusal, &key));

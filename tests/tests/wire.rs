@@ -16,8 +16,8 @@ use annona_protocol::{
     fixture::{Fixture, SITE},
     ids::Round,
     log::leaf::{IssuerLeaf, SiteLeaf},
-    programme::{Header, KeyEntry, Programme, SignedHeader},
-    redeem::{BearerVoucher, CollectRequest, Counter, RedeemRequest, Surrender, VoidRequest},
+    programme::{Header, KeyEntry, Programme, SignedHeader, announcement::Announcement},
+    redeem::{BearerVoucher, CollectRequest, Counter, RedeemRequest, RedeemResponse, Surrender, VoidRequest},
     registry::{VERSION, kind},
     signature::PublicKey,
     slip::{
@@ -290,6 +290,28 @@ fn mutated_manifests_and_keys_do_not_verify() {
             let mut keys = keys.to_vec();
             keys[42] = entry;
             Programme::new(&fixture.chain, keys).is_ok()
+        })
+    });
+}
+
+/// [6.3-M6] to [6.3-M9]: no byte of an announcement can change.
+#[test]
+fn mutated_announcements_do_not_verify() {
+    let id = SAMPLES.fixture.programme.id();
+    mutate("announcement", &SAMPLES.get("announcement").bytes, |bytes| {
+        decoded(bytes, |announcement: Announcement| announcement.verify(id).is_ok())
+    });
+}
+
+/// [7.3-M10], [7.3-M11]: what a wallet cannot check is what the site calls the visit, and whether it was accepted before.
+#[test]
+fn mutated_answers_to_a_visit_do_not_verify() {
+    let (fixture, bytes) = (&SAMPLES.fixture, &SAMPLES.get("redeem_response").bytes);
+    let request = RedeemRequest::decode(&SAMPLES.get("redeem_request").bytes).unwrap();
+    let (view, place) = (fixture.view(1), SAMPLES.quote.content.place);
+    mutate_but("redeem_response", bytes, ENVELOPE..ENVELOPE + 1 + 32, |bytes| {
+        decoded(bytes, |response: RedeemResponse| {
+            response.check_visit(&view, &place, &request.vouchers, &[request.spare]).is_ok()
         })
     });
 }

@@ -182,3 +182,23 @@ fn a_small_cohort_is_not_opened() {
         sum.add(&world.fixture.enrol(LOT, 12, &[4, 1], &mut rng).1.member);
     }
 }
+
+/// A store gives the sum back, or refuses it if it is another programme's.
+#[test]
+fn a_stored_sum_opens_as_it_would_have() {
+    let (world, mut rng) = (world(), rng(5));
+    let class = CohortClass { amend: false, expires: Round(12), drawn: Round(0) };
+    let schema = world.programme().schema();
+    let mut sum = CohortSum::new(class, schema);
+    for _ in 0..2 {
+        sum.add(&world.fixture.enrol(LOT, 12, &[4, 1], &mut rng).1.member);
+    }
+    let (count, rho, values) = sum.expose();
+    let restored = CohortSum::restore(class, count, &rho, values, schema).unwrap();
+    let (count_again, rho_again, values_again) = restored.expose();
+    assert_eq!((count_again, rho_again.expose(), values_again), (2, rho.expose(), values));
+    let [first, second] = [&sum, &restored].map(|sum| sum.open(world.programme(), 5, 20, &mut rng).unwrap());
+    assert_eq!((first.count, first.forms, first.states), (second.count, second.forms, second.states));
+    let cut = CohortSum::restore(class, count, &rho, &values[1..], schema);
+    assert!(matches!(cut, Err(CohortError::Stored)));
+}

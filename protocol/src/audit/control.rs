@@ -12,10 +12,7 @@ use crate::{
         leaf::{FreezeLeaf, IssuerLeaf, LotLeaf},
         merkle::TreeHash,
     },
-    programme::{
-        Header, KeyEntry, ManifestError, Programme, SignedHeader, manifest::LotTerms, validate::verify_officers,
-    },
-    registry::tag,
+    programme::{Header, KeyEntry, ManifestError, Programme, SignedHeader, manifest::LotTerms},
     slip::{OpeningPack, Place},
     voucher::Mark,
 };
@@ -144,8 +141,7 @@ impl Control {
         let Some(terms) = newest.lot(leaf.lot).filter(|_| !self.lots.contains_key(&leaf.lot)) else {
             return found(Check::LotInvalid);
         };
-        let signed = LotLeaf::signed_bytes(&self.programme.id(), leaf.lot, leaf.count, &leaf.root);
-        if verify_officers(tag::LOT, &signed, newest, &leaf.signatures).is_err() {
+        if leaf.verify(self.programme.id(), newest).is_err() {
             // Nobody approved it: its tickets stay outside any lot.
             return found(Check::LotSignatures);
         }

@@ -11,7 +11,10 @@ use crate::{
     credential::Show,
     group::{EncodedPoint, Point, PublicScalar},
     ids::{Digest, LineId, LotId, ManifestHash, Round, SessionId, SiteId, Units},
-    programme::{Form, KeyCounts, OfficerSignature, SignedHeader, TicketKind},
+    programme::{
+        Form, Header, KeyCounts, ManifestError, OfficerSignature, SignedHeader, TicketKind, validate::verify_officers,
+    },
+    registry::tag,
     sigma::LinearProof,
     slip::SiteStatement,
     ticket::TicketUse,
@@ -89,6 +92,15 @@ impl LotLeaf {
     /// What the officers sign: programme, lot, count and root.
     pub fn signed_bytes(programme: &crate::ids::ProgrammeId, lot: LotId, count: u64, root: &TreeHash) -> Vec<u8> {
         postcard::to_stdvec(&(programme, lot, count, root)).expect("writing to memory cannot fail")
+    }
+
+    /// Checks the officers' signatures; `deciding` is the newest version in the log.
+    ///
+    /// # Errors
+    /// [`ManifestError::Signatures`].
+    pub fn verify(&self, programme: crate::ids::ProgrammeId, deciding: &Header) -> Result<(), ManifestError> {
+        let message = Self::signed_bytes(&programme, self.lot, self.count, &self.root);
+        verify_officers(tag::LOT, &message, deciding, &self.signatures)
     }
 }
 

@@ -1,5 +1,6 @@
 //! A programme: its manifest chain, its voucher keys, and which version is in force for which round (spec 6).
 
+pub mod announcement;
 pub mod form;
 pub mod manifest;
 pub mod schema;
@@ -16,6 +17,7 @@ use crate::{
     ids::{KeyIndex, LineId, ManifestHash, ProgrammeId, Round, Units},
     log::merkle,
 };
+pub use announcement::{Announced, Announcement, AnnouncementError};
 pub use form::Form;
 pub use manifest::*;
 pub use schema::{Attribute, Schema};

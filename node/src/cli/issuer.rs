@@ -1,0 +1,312 @@
+//! `annona-node issuer`: from a programme's file to running rounds.
+
+use std::path::{Path, PathBuf};
+
+use annona_node::{
+    authoring::Draft,
+    caseload::import::{Cases, Mapping},
+    home::IssuerHome,
+    officers::Proposal,
+    random,
+    service::issuer::{Grant, IssuerService, LotPlan},
+    slips::SlipSheet,
+    tickets::PreparedLot,
+};
+use annona_protocol::ids::{LotId, Round};
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+
+use super::{NewSecret, Secret, read, read_text, round, say, say_json, write};
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Makes the issuer's keys from a programme's file and proposes its first version to the officers.
+    Init {
+        /// The programme's file: see samples/food-and-cash.toml.
+        file: PathBuf,
+        #[command(flatten)]
+        home: Home,
+        #[command(flatten)]
+        secret: NewSecret,
+    },
+    /// Takes what enough officers have signed: a manifest version or a ticket lot. Copies with different signatures are joined.
+    Approve {
+        /// The signed proposal, in one or more copies.
+        #[arg(required = true)]
+        proposals: Vec<PathBuf>,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Ticket lots.
+    #[command(subcommand)]
+    Tickets(Tickets),
+    /// Prepares a round: makes its voucher keys and proposes the version that lists them.
+    Prepare {
+        /// The round.
+        #[arg(value_parser = round)]
+        round: Round,
+        /// The programme's file, if it was edited.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// scrypt's cost for the new key file, as a power of two.
+        #[arg(long, value_name = "LOG2", default_value_t = annona_node::keys::WORK_FACTOR)]
+        work_factor: u8,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Puts the newest version in force for a round: draws begin.
+    Open {
+        /// The round.
+        #[arg(value_parser = round)]
+        round: Round,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Freezes a round: swaps end, opening packs for the sites are fixed.
+    Freeze {
+        /// The round.
+        #[arg(value_parser = round)]
+        round: Round,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Closes a round: draws end, its keys are erased.
+    Close {
+        /// The round.
+        #[arg(value_parser = round)]
+        round: Round,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Closes the batch of what waits for the log.
+    CloseBatch {
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Writes the newest manifest version for the officers.
+    Manifest {
+        /// The file to write.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Tells how things stand.
+    Status {
+        /// For programs.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Copies the store to a file. Running sums stay out: a restored issuer cannot open the cohorts that were waiting.
+    Backup {
+        /// The file to make.
+        target: PathBuf,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Checks every page of the store.
+    Check {
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Makes the store anew from its copy on a second medium.
+    Recover {
+        #[command(flatten)]
+        home: Home,
+        /// The second medium.
+        #[arg(long, value_name = "FOLDER")]
+        second_medium: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Tickets {
+    /// Reads a caseload, makes a ticket for each case, writes the slips for the printer, and proposes the lot to the officers.
+    Import {
+        /// The agency's export: CSV or XLSX.
+        caseload: PathBuf,
+        /// The lot, as the programme's file numbers it.
+        #[arg(long)]
+        lot: u32,
+        /// Which column holds what: field=column, fields being case_id, site, expires and the programme's attributes.
+        #[arg(long, value_name = "FIELD=COLUMN")]
+        map: Vec<String>,
+        /// One expiry for all cases.
+        #[arg(long, value_name = "ROUND", value_parser = round)]
+        expires: Option<Round>,
+        /// The slips, for the printer: case and code, in a file that nothing else has. Erase it after printing.
+        #[arg(long, value_name = "FILE")]
+        slips: PathBuf,
+        /// The same slips as a PDF, to print and cut.
+        #[arg(long, value_name = "FILE")]
+        print: Option<PathBuf>,
+        /// The issuer's address, to be printed into the slips' codes.
+        #[arg(long, value_name = "URL")]
+        server: Option<String>,
+        /// The proposal to write.
+        #[arg(long, value_name = "FILE")]
+        proposal: PathBuf,
+        #[command(flatten)]
+        opened: Opened,
+    },
+}
+
+/// The issuer's folder.
+#[derive(Args)]
+pub(super) struct Home {
+    /// The issuer's folder.
+    #[arg(long, value_name = "FOLDER")]
+    home: PathBuf,
+}
+
+/// The issuer's folder, opened.
+#[derive(Args)]
+pub(super) struct Opened {
+    #[command(flatten)]
+    home: Home,
+    /// The folder of the second medium, if the issuer keeps one.
+    #[arg(long, value_name = "FOLDER")]
+    second_medium: Option<PathBuf>,
+    #[command(flatten)]
+    secret: Secret,
+}
+
+impl Opened {
+    fn open(&self) -> anyhow::Result<(IssuerHome, IssuerService)> {
+        let home = IssuerHome::new(&self.home.home);
+        let service = home.open(&self.secret.ask()?, self.second_medium.as_deref())?;
+        Ok((home, service))
+    }
+}
+
+fn draft(path: &Path) -> anyhow::Result<Draft> {
+    Ok(Draft::parse(&read_text(path)?, &path.display().to_string())?)
+}
+
+/// Writes a proposal below the issuer's folder, and says where.
+fn propose(home: &IssuerHome, name: &str, proposal: &Proposal) -> anyhow::Result<()> {
+    let path = home.path().join(format!("proposals/{name}.proposal"));
+    write(&path, &proposal.to_bytes())?;
+    say(path.display())
+}
+
+/// Joins the signatures of all copies.
+fn joined(paths: &[PathBuf], before: Option<&annona_protocol::programme::Header>) -> anyhow::Result<Proposal> {
+    let mut proposals = paths.iter().map(|path| Ok::<_, anyhow::Error>(Proposal::from_bytes(&read(path)?)?));
+    let mut first = proposals.next().context("no proposal was given")??;
+    for other in proposals {
+        first.merge(&other?, before)?;
+    }
+    Ok(first)
+}
+
+pub(super) fn run(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Init { file, home, secret } => {
+            let home = IssuerHome::new(&home.home);
+            let proposal = home.init(&draft(file)?, &secret.secret.ask_new()?, secret.work_factor)?;
+            propose(&home, "version-0", &proposal)
+        }
+        Command::Approve { proposals, opened } => approve(proposals, opened),
+        Command::Tickets(Tickets::Import { .. }) => {
+            let Command::Tickets(import) = command else { return Ok(()) };
+            import_tickets(import)
+        }
+        Command::Prepare { round, file, work_factor, opened } => {
+            let (home, service) = opened.open()?;
+            let draft = file.as_deref().map(draft).transpose()?;
+            let passphrase = opened.secret.ask()?;
+            let proposal = home.prepare_round(&service, *round, draft.as_ref(), &passphrase, *work_factor)?;
+            propose(&home, &format!("round-{round}"), &proposal)
+        }
+        Command::Open { round, opened } => {
+            let (home, service) = opened.open()?;
+            home.open_round(&service, *round, &opened.secret.ask()?)?;
+            say(format!("round {round} is open"))
+        }
+        Command::Freeze { round, opened } => {
+            let packs = opened.open()?.1.freeze(*round)?;
+            say(format!("round {round} is frozen: {} opening packs", packs.len()))
+        }
+        Command::Close { round, opened } => {
+            let (home, service) = opened.open()?;
+            home.close_round(&service, *round)?;
+            say(format!("round {round} is closed, and its keys are erased"))
+        }
+        Command::CloseBatch { opened } => {
+            let count = opened.open()?.1.close_batch()?;
+            say(format!("{count} leaves went into the log"))
+        }
+        Command::Manifest { out, opened } => {
+            let (_, service) = opened.open()?;
+            write(out, &service.newest_version()?)
+        }
+        Command::Status { json, opened } => {
+            let status = opened.open()?.1.status()?;
+            if *json {
+                return say_json(&status);
+            }
+            say(format!("programme   {}", status.programme))?;
+            say(format!("version     {}", status.version))?;
+            for (round, state) in &status.rounds {
+                say(format!("round {round:<5} {state}"))?;
+            }
+            say(format!(
+                "log         {} leaves in {} batches, {} wait",
+                status.log_size, status.batches, status.pending
+            ))?;
+            say(format!("tickets     {} unused, {} used", status.tickets.0, status.tickets.1))
+        }
+        Command::Backup { target, opened } => {
+            opened.open()?.1.store().backup(target)?;
+            say(target.display())
+        }
+        Command::Check { opened } => {
+            opened.open()?.1.store().check()?;
+            say("every page of the store is as it should be")
+        }
+        Command::Recover { home, second_medium } => {
+            annona_node::store::Store::recover(&home.home, annona_node::store::Role::Issuer, second_medium)?;
+            say("the store was made anew from its copy")
+        }
+    }
+}
+
+fn approve(paths: &[PathBuf], opened: &Opened) -> anyhow::Result<()> {
+    let home = IssuerHome::new(&opened.home.home);
+    if home.is_begun() {
+        let (_, service) = opened.open()?;
+        let latest = service.with_programme(|programme| programme.latest().clone());
+        IssuerHome::approve(&service, joined(paths, Some(&latest))?)?;
+        return say("approved");
+    }
+    let id = home.begin(joined(paths, None)?, &opened.secret.ask()?)?;
+    say(format!("the programme begins: {id}"))
+}
+
+fn import_tickets(import: &Tickets) -> anyhow::Result<()> {
+    let Tickets::Import { caseload, lot, map, expires, slips, print, server, proposal, opened } = import;
+    let (_, service) = opened.open()?;
+    let header = service.with_programme(|programme| programme.latest().clone());
+    let terms = header.lot(LotId(*lot)).with_context(|| format!("the programme's file names no lot {lot}"))?;
+    let mapping = Mapping::parse(map, *expires, &header.schema)?;
+    let cases = Cases::open(caseload, &mapping, &header, terms)?;
+    for column in cases.ignored_columns() {
+        say(format!("column {column:?} is not used"))?;
+    }
+    let (identities, rows) = cases.into_parts();
+    let prepared = PreparedLot::new(header.programme_id(), &header.schema, terms, rows, &mut random::os())?;
+    let sheet = SlipSheet::new(&header, terms.kind, server.as_deref())?;
+    // The slips first: tickets whose slips could not be written are nobody's.
+    sheet.write_csv(slips, &identities, prepared.codes())?;
+    if let Some(print) = print {
+        sheet.write_pdf(print, &identities, prepared.codes())?;
+    }
+    let plan = LotPlan { lot: prepared.lot(), count: prepared.count(), root: prepared.root() };
+    let grants = prepared.grants().map(|grant| Grant { grant, after: None });
+    service.import_lot(&plan, grants, &mut random::os())?;
+    write(proposal, &prepared.proposal().to_bytes())?;
+    say(format!("{} tickets; let the officers sign {}", plan.count, proposal.display()))
+}

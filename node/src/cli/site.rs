@@ -1,0 +1,250 @@
+//! `annona-node site`: a distribution site.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use annona_node::{
+    home::SiteHome,
+    service::site::{SiteOptions, SiteService},
+    store::{DayCode, Role, Store, prepare_second_medium},
+};
+use annona_protocol::{
+    ids::{LineId, ProgrammeId, Round, SiteId, Slot, Units},
+    signature::PublicKey,
+};
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+
+use super::{NewSecret, Secret, programme, read, round, say, say_json};
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Makes the key of a site's log; prints the public half, which goes into the programme's file.
+    Keygen {
+        #[command(flatten)]
+        home: Home,
+        #[command(flatten)]
+        secret: NewSecret,
+    },
+    /// Sets a site up from the programme's announcement.
+    Init {
+        /// The programme's id, from a source that you trust: 64 hexadecimal digits.
+        #[arg(long, value_parser = programme, value_name = "HEX")]
+        programme: ProgrammeId,
+        /// The announcement, as the issuer exports and serves it.
+        #[arg(long, value_name = "FILE")]
+        announcement: PathBuf,
+        /// The site's number in the manifest.
+        #[arg(long)]
+        site: u16,
+        #[command(flatten)]
+        home: Home,
+        #[command(flatten)]
+        secret: Secret,
+    },
+    /// Opens a round by its opening pack: a supervisor's act.
+    Open {
+        /// The opening pack.
+        #[arg(required_unless_present = "without_pack")]
+        pack: Option<PathBuf>,
+        /// Opens a round whose pack did not arrive: its receipts say pending.
+        #[arg(long, value_name = "ROUND", value_parser = round, conflicts_with = "pack")]
+        without_pack: Option<Round>,
+        /// The code that was printed when the last day closed; `none` on the first day.
+        #[arg(long, value_name = "CODE")]
+        day_code: String,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Sets what is in stock.
+    Stock {
+        /// line=units, such as 1=500.
+        #[arg(required = true, value_name = "LINE=UNITS")]
+        stock: Vec<String>,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Closes the batch, and prints the day's code.
+    CloseBatch {
+        /// Closes it though it is smaller than what hides people among each other.
+        #[arg(long)]
+        insist: bool,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Closes the round with its statement, and prints the day's code.
+    CloseRound {
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Tells how things stand.
+    Status {
+        /// For programs.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Copies the store to a file.
+    Backup {
+        /// The file to make.
+        target: PathBuf,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Checks every page of the store.
+    Check {
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Marks a folder as the second medium of this site.
+    SecondMedium {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Makes the store anew from its copy on a second medium.
+    Recover {
+        #[command(flatten)]
+        home: Home,
+        /// The second medium.
+        #[arg(long, value_name = "FOLDER")]
+        second_medium: PathBuf,
+    },
+}
+
+/// The site's folder.
+#[derive(Args)]
+pub(super) struct Home {
+    /// The site's folder.
+    #[arg(long, value_name = "FOLDER")]
+    home: PathBuf,
+}
+
+/// The site's folder, opened.
+#[derive(Args)]
+pub(super) struct Opened {
+    #[command(flatten)]
+    home: Home,
+    /// The folder of the second medium, if the site keeps one.
+    #[arg(long, value_name = "FOLDER")]
+    second_medium: Option<PathBuf>,
+    /// The slots that this counter owns, where the site has slots.
+    #[arg(long, value_name = "SLOT")]
+    slot: Vec<u8>,
+    #[command(flatten)]
+    secret: Secret,
+}
+
+impl Opened {
+    fn open(&self) -> anyhow::Result<SiteService> {
+        let slots = self.slot.iter().map(|slot| Slot(*slot)).collect();
+        let options = SiteOptions { slots, ..SiteOptions::default() };
+        Ok(SiteHome::new(&self.home.home).open(&self.secret.ask()?, self.second_medium.as_deref(), options)?)
+    }
+}
+
+/// A part of the stock: `line=units`.
+fn stock_of(text: &str) -> anyhow::Result<(LineId, Units)> {
+    let parse = || {
+        let (line, units) = text.split_once('=')?;
+        Some((LineId(line.parse().ok()?), Units(units.parse().ok()?)))
+    };
+    parse().with_context(|| format!("{text:?} is not line=units, such as 1=500"))
+}
+
+pub(super) fn run(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Keygen { home, secret } => {
+            let key = SiteHome::new(&home.home).make_key(&secret.secret.ask_new()?, secret.work_factor)?;
+            say(hex::encode(PublicKey::of(&key).0))
+        }
+        Command::Init { programme, announcement, site, home, secret } => {
+            let folder = SiteHome::new(&home.home);
+            let key = folder.key(&secret.ask()?)?;
+            SiteService::create(folder.path(), *programme, &read(announcement)?, SiteId(*site), &key)?;
+            say(format!("site {site} is set up"))
+        }
+        Command::Open { pack, without_pack, day_code, opened } => {
+            let site = opened.open()?;
+            check_day(site.store(), day_code)?;
+            let round = match (pack, without_pack) {
+                (Some(pack), _) => site.open_round(&read(pack)?)?,
+                (None, Some(round)) => {
+                    site.open_without_pack(*round)?;
+                    *round
+                }
+                (None, None) => anyhow::bail!("give an opening pack, or --without-pack with a round"),
+            };
+            say(format!("round {round} is open"))
+        }
+        Command::Stock { stock, opened } => {
+            let stock = stock.iter().map(|text| stock_of(text)).collect::<anyhow::Result<BTreeMap<_, _>>>()?;
+            Ok(opened.open()?.set_stock(stock)?)
+        }
+        Command::CloseBatch { insist, opened } => {
+            let site = opened.open()?;
+            let count = site.close_batch(*insist)?;
+            say(format!("{count} leaves went into the log"))?;
+            say(site.store().day_code()?)
+        }
+        Command::CloseRound { opened } => {
+            let site = opened.open()?;
+            let statement = site.close_round()?;
+            say(format!(
+                "round {} is closed; the log has {} leaves",
+                statement.content.place.round,
+                statement.content.size + 1
+            ))?;
+            say(site.store().day_code()?)
+        }
+        Command::Status { json, opened } => {
+            let status = opened.open()?.status()?;
+            if *json {
+                return say_json(&status);
+            }
+            say(format!("programme   {}", status.programme))?;
+            say(format!("site        {}", status.site))?;
+            match status.round {
+                Some(round) if status.without_pack => say(format!("round       {round}, opened WITHOUT its pack"))?,
+                Some(round) => say(format!("round       {round}"))?,
+                None => say("round       none is open")?,
+            }
+            say(format!(
+                "log         {} leaves in {} batches, {} wait",
+                status.log_size, status.batches, status.pending
+            ))?;
+            for (line, units) in &status.stock {
+                say(format!("stock       line {line}: {units} units"))?;
+            }
+            Ok(())
+        }
+        Command::Backup { target, opened } => {
+            opened.open()?.store().backup(target)?;
+            say(target.display())
+        }
+        Command::Check { opened } => {
+            opened.open()?.store().check()?;
+            say("every page of the store is as it should be")
+        }
+        Command::SecondMedium { folder } => {
+            prepare_second_medium(folder)?;
+            say("ready: give it as --second-medium with every command of this site")
+        }
+        Command::Recover { home, second_medium } => {
+            Store::recover(&home.home, Role::Site, second_medium)?;
+            say("the store was made anew from its copy")
+        }
+    }
+}
+
+fn check_day(store: &Store, code: &str) -> anyhow::Result<()> {
+    if code == "none" {
+        let size = store.log_size()?;
+        anyhow::ensure!(
+            size == 0,
+            "this is not the first day: the log has {size} leaves. Type the code of the last day"
+        );
+        return Ok(());
+    }
+    let code = DayCode::parse(code).context("this is no day code: it begins with DAY and has 17 characters")?;
+    Ok(store.check_day_code(&code)?)
+}

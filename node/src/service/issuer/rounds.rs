@@ -1,0 +1,246 @@
+//! Rounds of the issuer: open, freeze, close, and the batches between (spec 6.3, 8.1, 8.4).
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError},
+};
+
+use annona_protocol::{
+    cohort::{CohortClass, CohortSum},
+    draw::RoundKeys,
+    group::EncodedPoint,
+    ids::{KeyIndex, ManifestHash, Round, SiteId},
+    log::leaf::{CloseLeaf, CohortOpening, FreezeLeaf, IssuerLeaf, OpenLeaf},
+    slip::{OpeningPack, PackTerms, Place, Signed},
+    voucher::{Mark, RoundMaster},
+    wire::Message as _,
+};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{IssuerError, IssuerService, View, moves::class_row};
+use crate::{faults, random, store::LogState};
+
+impl IssuerService {
+    /// Puts the newest version in force for a round and opens it for draws.
+    ///
+    /// # Errors
+    /// [`IssuerError::Master`] if the master does not give the listed keys, [`IssuerError::Ahead`] if an earlier round than
+    /// the policy lets requests run ahead of is not closed, [`IssuerError::Round`] if it was opened before.
+    pub fn open_round(&self, round: Round, master: &RoundMaster) -> Result<(), IssuerError> {
+        let mut guard = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        let mut programme = guard.programme.clone();
+        let manifest = programme.latest().hash();
+        programme.open_round(round, manifest)?;
+        let derived = RoundKeys::derive(&programme.in_force(round)?, master).map_err(|_| IssuerError::Master(round))?;
+        let advance = programme.latest().policy.advance;
+        self.store.write(move |connection| {
+            let lowest: Option<u32> =
+                connection.query_row("SELECT min(round) FROM rounds WHERE closed = 0", [], |row| row.get(0))?;
+            if let Some(lowest) = lowest
+                && round.0 > lowest.saturating_add(advance)
+            {
+                return Err(IssuerError::Ahead(Round(lowest)));
+            }
+            let opened = connection.execute(
+                "INSERT OR IGNORE INTO rounds (round, manifest) VALUES (?1, ?2)",
+                params![round.0, manifest.0],
+            )?;
+            if opened == 0 {
+                return Err(IssuerError::Round(round));
+            }
+            LogState::load(connection)?.append(connection, &IssuerLeaf::Open(OpenLeaf { round, manifest }))?;
+            Ok(())
+        })??;
+        let mut keys = guard.keys.clone();
+        keys.insert(round, Arc::new(derived));
+        *guard = Arc::new(View { programme, keys });
+        Ok(())
+    }
+
+    /// Appends what waits to the log as one batch. Returns how many leaves it had.
+    ///
+    /// # Errors
+    /// [`IssuerError::Store`].
+    pub fn close_batch(&self) -> Result<u64, IssuerError> {
+        let count = self.store.write(|connection| Ok::<_, IssuerError>(close_batch(connection)?))??;
+        faults::at("batch-closed");
+        self.store.truncate_wal()?;
+        Ok(count)
+    }
+
+    /// Freezes a round: swaps end, opening packs are fixed, every class that is large enough is opened. Again: the same packs.
+    ///
+    /// # Errors
+    /// [`IssuerError::Round`] if the round is not open.
+    pub fn freeze(&self, round: Round) -> Result<Vec<OpeningPack>, IssuerError> {
+        let view = self.view();
+        let now = view.programme.in_force(round)?;
+        let sites: Vec<SiteId> = now.header.sites.iter().map(|site| site.id).collect();
+        let places: Vec<Place> = sites.iter().map(|site| Place::new(&now, *site)).collect();
+        let manifest = now.hash;
+        let (key, store_key) = (self.secrets.log.clone(), super::StoreKey::new(*self.secrets.store.expose()));
+        let shared = Arc::clone(&view);
+        let packs = self.store.write(move |connection| {
+            let state: Option<(bool, bool)> = connection
+                .query_row("SELECT frozen, closed FROM rounds WHERE round = ?1", [round.0], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .optional()?;
+            match state {
+                Some((true, _)) => return stored_packs(connection, round),
+                Some((false, false)) => {}
+                _ => return Err(IssuerError::Round(round)),
+            }
+            close_batch(connection)?;
+            let openings = open_cohorts(connection, &shared, &store_key)?;
+            let mut log = LogState::load(connection)?;
+            let (size, root) = (log.frontier.size(), log.frontier.root());
+            let swapped = swapped_marks(connection)?;
+            let mut digests = Vec::new();
+            let mut packs = Vec::new();
+            for place in places {
+                let of_site = |mark: &&Mark| {
+                    let id = shared.programme.key(mark.key).map(|entry| entry.id);
+                    id.is_some_and(|id| id.round == round && id.site.is_none_or(|site| site == place.site))
+                };
+                let swapped = swapped.iter().filter(of_site).copied().collect();
+                let pack: OpeningPack = Signed::sign(PackTerms { place, swapped, size, root }, &key);
+                connection
+                    .execute("INSERT INTO packs VALUES (?1, ?2, ?3)", params![round.0, place.site.0, pack.encode()])?;
+                digests.push((place.site, pack.digest()));
+                packs.push(pack);
+            }
+            log.append(connection, &IssuerLeaf::Freeze(FreezeLeaf { round, manifest, packs: digests, openings }))?;
+            connection.execute("UPDATE rounds SET frozen = 1 WHERE round = ?1", [round.0])?;
+            Ok(packs)
+        })??;
+        faults::at("round-frozen");
+        self.store.truncate_wal()?;
+        Ok(packs)
+    }
+
+    /// Closes a round: no draws any more, voucher slots are deleted, sessions are dropped. The caller erases the round's master
+    /// afterwards. Again: nothing changes.
+    ///
+    /// # Errors
+    /// [`IssuerError::Round`] if the round is not frozen.
+    pub fn close_round(&self, round: Round) -> Result<(), IssuerError> {
+        let mut guard = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        self.store.write(move |connection| {
+            let state: Option<(bool, bool)> = connection
+                .query_row("SELECT frozen, closed FROM rounds WHERE round = ?1", [round.0], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .optional()?;
+            match state {
+                Some((_, true)) => return Ok(()),
+                Some((true, false)) => {}
+                _ => return Err(IssuerError::Round(round)),
+            }
+            close_batch(connection)?;
+            LogState::load(connection)?.append(connection, &IssuerLeaf::Close(CloseLeaf { round }))?;
+            connection.execute("UPDATE rounds SET closed = 1 WHERE round = ?1", [round.0])?;
+            connection.execute("DELETE FROM slots WHERE round = ?1 AND kind = 0", [round.0])?;
+            Ok(())
+        })??;
+        let mut keys = guard.keys.clone();
+        keys.remove(&round);
+        *guard = Arc::new(View { programme: guard.programme.clone(), keys });
+        self.sessions.drop_round(round);
+        faults::at("round-closed");
+        self.store.compact()?;
+        Ok(())
+    }
+
+    /// The opening pack of a site, once the round is frozen.
+    ///
+    /// # Errors
+    /// [`IssuerError::Round`].
+    pub fn pack(&self, round: Round, site: SiteId) -> Result<Vec<u8>, IssuerError> {
+        self.store
+            .read(|connection| {
+                connection
+                    .query_row(
+                        "SELECT pack FROM packs WHERE round = ?1 AND site = ?2",
+                        params![round.0, site.0],
+                        |row| row.get(0),
+                    )
+                    .optional()
+            })?
+            .ok_or(IssuerError::Round(round))
+    }
+
+    /// Rounds whose masters can be erased: those that are closed.
+    ///
+    /// # Errors
+    /// [`IssuerError::Store`].
+    pub fn closed_rounds(&self) -> Result<BTreeSet<Round>, IssuerError> {
+        Ok(self.store.read(|connection| {
+            connection
+                .prepare("SELECT round FROM rounds WHERE closed = 1")?
+                .query_map([], |row| Ok(Round(row.get(0)?)))?
+                .collect()
+        })?)
+    }
+
+    /// What is in force for a round, if it was opened.
+    pub fn manifest_of(&self, round: Round) -> Option<ManifestHash> {
+        self.view().programme.in_force(round).ok().map(|view| view.hash)
+    }
+}
+
+/// Closes the batch under the newest round of what waits.
+fn close_batch(connection: &Connection) -> rusqlite::Result<u64> {
+    let round: Option<u32> = connection.query_row("SELECT max(round) FROM pending", [], |row| row.get(0))?;
+    match round {
+        Some(round) => LogState::load(connection)?.close_batch::<IssuerLeaf>(connection, Round(round)),
+        None => Ok(0),
+    }
+}
+
+fn stored_packs(connection: &Connection, round: Round) -> Result<Vec<OpeningPack>, IssuerError> {
+    let packs = connection
+        .prepare("SELECT pack FROM packs WHERE round = ?1 ORDER BY site")?
+        .query_map([round.0], |row| row.get::<_, Vec<u8>>(0))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(packs.iter().map(|pack| OpeningPack::decode(pack)).collect::<Result<_, _>>()?)
+}
+
+fn swapped_marks(connection: &Connection) -> rusqlite::Result<Vec<Mark>> {
+    connection
+        .prepare("SELECT key, holder FROM swapped ORDER BY key, holder")?
+        .query_map([], |row| Ok(Mark { key: KeyIndex(row.get(0)?), holder: EncodedPoint(row.get(1)?) }))?
+        .collect()
+}
+
+/// Opens every class that has enough members, over the log up to here; their sums start anew.
+fn open_cohorts(
+    connection: &Connection,
+    view: &View,
+    key: &super::StoreKey,
+) -> Result<Vec<CohortOpening>, IssuerError> {
+    let to = LogState::load(connection)?.frontier.size();
+    let rows = connection
+        .prepare("SELECT class, start, sealed FROM cohorts")?
+        .query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, u64>(1)?, row.get::<_, Vec<u8>>(2)?)))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut openings = Vec::new();
+    let mut classes = rows
+        .into_iter()
+        .map(|(row, start, sealed)| {
+            let class: CohortClass = postcard::from_bytes(&row).map_err(|_| IssuerError::Sealed)?;
+            Ok((class, start, key.open_sum(class, &row, &sealed, view.programme.schema())?))
+        })
+        .collect::<Result<Vec<_>, IssuerError>>()?;
+    classes.sort_by_key(|(class, ..)| *class);
+    for (class, start, sum) in classes {
+        if sum.count() < u64::from(view.programme.latest().policy.cohort_min) {
+            continue;
+        }
+        openings.push(sum.open(&view.programme, start, to, &mut random::os())?);
+        let row = class_row(class);
+        let sealed = key.seal_sum(&row, &CohortSum::new(class, view.programme.schema()), &mut random::os());
+        connection.execute("UPDATE cohorts SET start = ?2, sealed = ?3 WHERE class = ?1", params![row, to, sealed])?;
+    }
+    Ok(openings)
+}

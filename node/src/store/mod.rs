@@ -1,0 +1,364 @@
+//! The embedded store of an issuer or a site: one SQLite file, one writing thread, group commit (spec 5.4, 7.3, 8.4).
+//!
+//! Everything that must happen together happens in one job of [`Store::write`]: a job runs in a savepoint of the group's
+//! transaction, its refusal undoes itself and nothing else, and no job is answered before the group is durable. WAL,
+//! `synchronous=FULL`; deleted content is overwritten, and the write-ahead log is truncated when a batch closes.
+
+mod day_code;
+mod log;
+mod schema;
+mod second_medium;
+mod writer;
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+pub use day_code::DayCode;
+pub use log::{LogState, Pending};
+use rusqlite::{Connection, OpenFlags, backup::Backup};
+pub use schema::Role;
+pub use second_medium::prepare as prepare_second_medium;
+use writer::Writer;
+
+/// Why the store cannot do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another process has it.
+    #[error("{} is in use by another process. Stop that one first, or talk to it through its operator address", path.display())]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is no store yet.
+    #[error("there is no store in {}. Run `init` first, or check the folder", path.display())]
+    Missing {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is a store already.
+    #[error("{} holds a store already. Choose another folder: nothing is overwritten", path.display())]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Not a store of ours.
+    #[error("{} is not a store of this program. Check the folder; nothing was changed", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Written by a newer version.
+    #[error(
+        "the store has schema {found}, this program knows up to {known}. Install the newer program; nothing was changed"
+    )]
+    Newer {
+        /// The schema found.
+        found: i64,
+        /// The newest known.
+        known: i64,
+    },
+    /// An issuer's store where a site's is expected, or the other way round.
+    #[error("the store belongs to {found}. Check the folder")]
+    Role {
+        /// Whose it is.
+        found: String,
+    },
+    /// The file is damaged.
+    #[error("the store is damaged: {0}. Do not go on with it: restore a backup and run `recover`")]
+    Damaged(String),
+    /// No space left: nothing was changed.
+    #[error("the disk is full: nothing was changed. Free some space and try again")]
+    Full,
+    /// A commit whose outcome is unknown; the store has been opened again, and what it says now holds.
+    #[error("the disk failed while committing: ask again")]
+    Unknown,
+    /// The writing thread is gone.
+    #[error("the store has stopped. Start the program again")]
+    Stopped,
+    /// The second medium is not there.
+    #[error("the second medium {} is not there. Plug it in; a new one has to be prepared first", path.display())]
+    SecondMedium {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The second medium holds another store's copy.
+    #[error("the second medium {} holds the copy of another store. Plug in the right one", path.display())]
+    OtherMedium {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The store is older than its copy.
+    #[error("this store is older than its copy in {}: it was rolled back. Set it aside and run `recover`", path.display())]
+    RolledBack {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The store does not know the checkpoint of a day code.
+    #[error("the store does not hold what the day code stands for: it was rolled back, or the code is another store's")]
+    DayCode,
+    /// A file beside the database.
+    #[error("cannot use {}: {source}. Check its permissions", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Anything else that SQLite says.
+    #[error("the store failed: {0}. Check the disk, then start the program again")]
+    Sqlite(#[source] rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
+            Some(rusqlite::ErrorCode::DatabaseCorrupt) => Self::Damaged(error.to_string()),
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+impl StoreError {
+    /// Whether the same request may succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Full | Self::Unknown | Self::Locked { .. } | Self::Stopped | Self::SecondMedium { .. })
+    }
+}
+
+/// An open store. Holds the folder's lock.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    second: Option<PathBuf>,
+    writer: Writer,
+    reader: Mutex<Connection>,
+    _lock: File,
+}
+
+/// The database below a home folder.
+pub fn database(home: &Path) -> PathBuf {
+    home.join("annona.db")
+}
+
+impl Store {
+    /// Makes a new store in a folder, which is made if it is missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] if there is one.
+    pub fn create(home: &Path, role: Role) -> Result<Self, StoreError> {
+        make_private(home)?;
+        let path = database(home);
+        let lock = lock(home)?;
+        if path.exists() {
+            return Err(StoreError::Exists { path: home.to_owned() });
+        }
+        let connection = connect(&path, true)?;
+        schema::create(&connection, role)?;
+        drop(connection);
+        Self::start(path, None, lock)
+    }
+
+    /// Makes a store anew from its copy on a second medium.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] if there is one: set it aside first.
+    pub fn recover(home: &Path, role: Role, second: &Path) -> Result<(), StoreError> {
+        let store = Self::create(home, role)?;
+        let second = second.to_owned();
+        let restored = store.writer.alone_with(move |connection| second_medium::restore(connection, &second));
+        let path = store.path.clone();
+        drop(store);
+        if restored.is_err() {
+            // Nothing half-made stays behind.
+            drop(std::fs::remove_file(path));
+        }
+        restored
+    }
+
+    /// Opens a store: locks the folder, checks whose store it is, migrates an older schema, checks the file quickly.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(home: &Path, role: Role) -> Result<Self, StoreError> {
+        Self::open_with(home, role, None)
+    }
+
+    /// The same, with a copy on a second medium that every answer waits for.
+    ///
+    /// # Errors
+    /// [`StoreError::RolledBack`] if the store is older than its copy.
+    pub fn open_with(home: &Path, role: Role, second: Option<&Path>) -> Result<Self, StoreError> {
+        let path = database(home);
+        if !path.exists() {
+            return Err(StoreError::Missing { path: home.to_owned() });
+        }
+        let lock = lock(home)?;
+        schema::check_header(&path)?;
+        let connection = connect(&path, false)?;
+        schema::migrate(&connection, &path, role)?;
+        let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if verdict != "ok" {
+            return Err(StoreError::Damaged(verdict));
+        }
+        drop(connection);
+        Self::start(path, second.map(Path::to_owned), lock)
+    }
+
+    fn start(path: PathBuf, second: Option<PathBuf>, lock: File) -> Result<Self, StoreError> {
+        let writer = Writer::start(path.clone(), second.clone())?;
+        let reader = Mutex::new(connect(&path, false)?);
+        Ok(Self { path, second, writer, reader, _lock: lock })
+    }
+
+    /// The second medium, if there is one.
+    pub fn second_medium(&self) -> Option<&Path> {
+        self.second.as_deref()
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs a job in a savepoint of the next group's transaction and waits until the group is durable.
+    ///
+    /// # Errors
+    /// The outer error is the store's: nothing of the job holds, but after [`StoreError::Unknown`] it may. The inner one is the
+    /// job's own refusal.
+    pub fn write<T, E, F>(&self, job: F) -> Result<Result<T, E>, StoreError>
+    where
+        F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<rusqlite::Error> + Send + 'static,
+    {
+        self.writer.write(job)
+    }
+
+    /// Reads what is committed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(read(&reader)?)
+    }
+
+    /// Moves everything into the database file and truncates the write-ahead log, so that it keeps no order of what came when.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn truncate_wal(&self) -> Result<(), StoreError> {
+        // The reader has no transaction open between calls; holding it keeps one from starting.
+        let _quiet = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        self.writer.alone_with(|connection| {
+            connection.query_row("PRAGMA main.wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))?;
+            Ok(())
+        })
+    }
+
+    /// Rewrites the file: rows stand in the order of their keys, and free pages are gone.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] without room for a second copy.
+    pub fn compact(&self) -> Result<(), StoreError> {
+        let _quiet = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        self.writer.alone_with(|connection| {
+            connection.execute_batch("VACUUM main; PRAGMA main.wal_checkpoint(TRUNCATE)")?;
+            Ok(())
+        })
+    }
+
+    /// The size of the log.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn log_size(&self) -> Result<u64, StoreError> {
+        self.read(|connection| Ok(LogState::load(connection)?.frontier.size()))
+    }
+
+    /// Checks every page and every index.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] names the first fault.
+    pub fn check(&self) -> Result<(), StoreError> {
+        let verdict: String =
+            self.read(|connection| connection.query_row("PRAGMA integrity_check(1)", [], |r| r.get(0)))?;
+        if verdict == "ok" { Ok(()) } else { Err(StoreError::Damaged(verdict)) }
+    }
+
+    /// Copies the store while it is in use. What must not be in a backup (running cohort sums, spec 4.5) is left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] if the target exists.
+    pub fn backup(&self, target: &Path) -> Result<(), StoreError> {
+        if target.exists() {
+            return Err(StoreError::Exists { path: target.to_owned() });
+        }
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        private_mode(&mut options);
+        options.open(target).map_err(|source| StoreError::File { path: target.to_owned(), source })?;
+        let mut copy = Connection::open_with_flags(target, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        {
+            let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            Backup::new(&reader, &mut copy)?.run_to_completion(1024, Duration::ZERO, None)?;
+        }
+        copy.execute_batch("PRAGMA secure_delete=ON")?;
+        schema::strip_for_backup(&copy)?;
+        copy.execute_batch("PRAGMA journal_mode=DELETE; VACUUM")?;
+        Ok(())
+    }
+}
+
+fn make_private(home: &Path) -> Result<(), StoreError> {
+    let failed = |source| StoreError::File { path: home.to_owned(), source };
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(home).map_err(failed)
+}
+
+fn private_mode(options: &mut OpenOptions) {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+}
+
+/// One process a folder: the kernel drops the lock with the process.
+fn lock(home: &Path) -> Result<File, StoreError> {
+    let path = home.join("lock");
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    private_mode(&mut options);
+    let file = options.open(&path).map_err(|source| StoreError::File { path: path.clone(), source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: home.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(StoreError::File { path, source }),
+    }
+}
+
+fn connect(path: &Path, create: bool) -> Result<Connection, StoreError> {
+    if create {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        private_mode(&mut options);
+        options.open(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.execute_batch(
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY;
+         PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA cache_size=-65536;",
+    )?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}

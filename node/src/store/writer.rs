@@ -1,0 +1,204 @@
+//! The one thread that writes: drains waiting jobs into a transaction, commits, then answers.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::mpsc::{Receiver, Sender, channel},
+    thread::JoinHandle,
+};
+
+use rusqlite::Connection;
+
+use super::{StoreError, connect, second_medium};
+use crate::faults;
+
+/// The most jobs in one transaction.
+const GROUP: usize = 512;
+
+/// Groups are counted: a store that counts lower than its copy was rolled back.
+const NEXT_EPOCH: &str = "UPDATE main.meta SET value = value + 1 WHERE name = 'epoch'";
+
+/// How a job ended before its group's commit.
+type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// A job runs in its savepoint and leaves a reply to send once the group's fate is known; `false` undoes the savepoint.
+type Job = Box<dyn FnOnce(&Connection) -> (bool, Reply) + Send>;
+type Alone = Box<dyn FnOnce(&Connection) -> Result<(), StoreError> + Send>;
+
+enum Message {
+    Job(Job),
+    /// Outside any transaction.
+    Alone(Alone, Sender<Result<(), StoreError>>),
+}
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    jobs: Option<Sender<Message>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Writer {
+    pub(super) fn start(path: PathBuf, second: Option<PathBuf>) -> Result<Self, StoreError> {
+        let connection = writing(&path, second.as_deref())?;
+        let (jobs, waiting) = channel();
+        let thread = std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || Thread { path, second, connection: Some(connection) }.run(&waiting))
+            .map_err(|_| StoreError::Stopped)?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    pub(super) fn write<T, E, F>(&self, job: F) -> Result<Result<T, E>, StoreError>
+    where
+        F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<rusqlite::Error> + Send + 'static,
+    {
+        let (answer, answered) = channel();
+        let job: Job = Box::new(move |connection| {
+            let outcome = job(connection);
+            let keep = outcome.is_ok();
+            let reply: Reply = Box::new(move |committed: Result<(), StoreError>| {
+                // Whoever asked may have gone away; what is committed stays.
+                drop(answer.send(committed.map(|()| outcome)));
+            });
+            (keep, reply)
+        });
+        self.send(Message::Job(job))?;
+        answered.recv().map_err(|_| StoreError::Stopped)?
+    }
+
+    /// Runs work outside any transaction.
+    pub(super) fn alone_with(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let (answer, answered) = channel();
+        self.send(Message::Alone(Box::new(work), answer))?;
+        answered.recv().map_err(|_| StoreError::Stopped)?
+    }
+
+    fn send(&self, message: Message) -> Result<(), StoreError> {
+        self.jobs.as_ref().and_then(|jobs| jobs.send(message).ok()).ok_or(StoreError::Stopped)
+    }
+}
+
+/// The writing connection, with the second medium in step.
+fn writing(path: &Path, second: Option<&Path>) -> Result<Connection, StoreError> {
+    let connection = connect(path, false)?;
+    if let Some(folder) = second {
+        second_medium::attach(&connection, folder)?;
+    }
+    Ok(connection)
+}
+
+struct Thread {
+    path: PathBuf,
+    second: Option<PathBuf>,
+    /// None after a failed commit, until the file could be opened again.
+    connection: Option<Connection>,
+}
+
+impl Thread {
+    fn run(mut self, waiting: &Receiver<Message>) {
+        let mut next = waiting.recv().ok();
+        while let Some(message) = next.take() {
+            match message {
+                Message::Alone(work, answer) => {
+                    let result = self.reopened().and_then(work);
+                    drop(answer.send(result));
+                }
+                Message::Job(first) => {
+                    let mut group = vec![first];
+                    while group.len() < GROUP {
+                        match waiting.try_recv() {
+                            Ok(Message::Job(job)) => group.push(job),
+                            Ok(alone) => {
+                                next = Some(alone);
+                                break;
+                            }
+                            Err(_) => break,
+                        }
+                    }
+                    self.commit(group);
+                }
+            }
+            if next.is_none() {
+                next = waiting.recv().ok();
+            }
+        }
+    }
+
+    fn commit(&mut self, group: Vec<Job>) {
+        let mut replies = Vec::with_capacity(group.len());
+        let result = self.reopened().and_then(|connection| {
+            connection.execute_batch("BEGIN IMMEDIATE")?;
+            for job in group {
+                connection.execute_batch("SAVEPOINT job")?;
+                let (keep, reply) = job(connection);
+                replies.push(reply);
+                // A full disk may have undone the whole transaction under the job's feet.
+                if connection.is_autocommit() {
+                    return Err(StoreError::Full);
+                }
+                connection.execute_batch(if keep { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
+            }
+            connection.execute_batch(NEXT_EPOCH)?;
+            faults::at("store-before-commit");
+            let commit = connection.execute_batch("COMMIT");
+            let commit = faults::commit_outcome(commit);
+            faults::at("store-after-commit");
+            commit.map_err(|error| match StoreError::from(error) {
+                StoreError::Full => StoreError::Full,
+                _ => StoreError::Unknown,
+            })
+        });
+        if result.is_err() {
+            self.recover(matches!(result, Err(StoreError::Unknown)));
+        }
+        for reply in replies {
+            reply(match &result {
+                Ok(()) => Ok(()),
+                Err(StoreError::Full) => Err(StoreError::Full),
+                Err(StoreError::Unknown) => Err(StoreError::Unknown),
+                Err(StoreError::SecondMedium { path }) => Err(StoreError::SecondMedium { path: path.clone() }),
+                Err(_) => Err(StoreError::Stopped),
+            });
+        }
+        // Jobs that never ran drop their reply channel: their callers see a stopped store and ask again.
+    }
+
+    /// After a failure: rolls back, and after a commit of unknown outcome opens the file anew, so that what is read next is what
+    /// the disk holds.
+    fn recover(&mut self, unknown: bool) {
+        if let Some(connection) = &self.connection
+            && !connection.is_autocommit()
+            && connection.execute_batch("ROLLBACK").is_err()
+        {
+            self.connection = None;
+        }
+        if unknown {
+            self.connection = None;
+            drop(self.reopened());
+        }
+    }
+
+    fn reopened(&mut self) -> Result<&Connection, StoreError> {
+        if self.connection.is_none() {
+            let connection = writing(&self.path, self.second.as_deref())?;
+            // Overwrites what the failed commit may have left in the write-ahead log, where a later recovery could find it; and
+            // has to reach the disk before anything more is promised.
+            connection.execute_batch(NEXT_EPOCH)?;
+            self.connection = Some(connection);
+        }
+        self.connection.as_ref().ok_or(StoreError::Stopped)
+    }
+}

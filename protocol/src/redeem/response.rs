@@ -1,0 +1,182 @@
+//! A site's answer to a visit, and what a wallet checks of it before it erases a voucher (spec 7.3, 8.3).
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use super::units_of;
+use crate::{
+    group::EncodedPoint,
+    ids::{Digest, LineId, Units},
+    log::leaf::{Leaf as _, SiteLeaf, VoucherLeaf},
+    programme::InForce,
+    signature::{BadSignature, PublicKey},
+    slip::{OwedSlip, Place, Receipt},
+    voucher::{Mark, ShownVoucher},
+    wire::message,
+};
+
+/// What became of a visit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Accepted now: goods are to be handed over.
+    Accepted,
+    /// Accepted before, by a request for the same vouchers; goods are still to be handed over.
+    AlreadyAccepted,
+    /// Accepted before, and goods were handed over.
+    AlreadyHandedOver,
+    /// Accepted at another counter, which alone knows whether goods were handed over.
+    AcceptedAtCounter,
+}
+
+/// A site's answer to a redemption, a sheet or a collection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedeemResponse {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// What the site calls the visit, for the counter where goods are handed over.
+    pub visit: Digest,
+    /// What is or was handed over, ascending by line, none of it zero.
+    pub units: Vec<(LineId, Units)>,
+    /// One receipt a voucher; none for a collection.
+    pub receipts: Vec<Receipt>,
+    /// What the site owes, if stock ran out.
+    pub owed: Option<OwedSlip>,
+}
+
+message!(RedeemResponse, REDEEM_RESPONSE);
+
+/// Why a wallet does not take a site's answer for one: nothing is erased then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResponseError {
+    /// A receipt or owed slip is not signed by the site.
+    #[error("a receipt or owed slip is not signed by the site")]
+    Signature(#[from] BadSignature),
+    /// A receipt or owed slip names another place.
+    #[error("a receipt or owed slip is of another site, round or manifest")]
+    Place,
+    /// Not one receipt for each voucher shown.
+    #[error("the answer does not have one receipt for each voucher")]
+    Receipts,
+    /// A receipt promises another leaf than the voucher's.
+    #[error("a receipt does not promise the voucher's leaf")]
+    Leaf,
+    /// Units handed over and owed are not those of the vouchers or the slip.
+    #[error("units handed over and owed do not add up to what was redeemed")]
+    Units,
+    /// The owed slip is made out to another key than the request's.
+    #[error("the owed slip is not made out to this visit's key")]
+    Holder,
+}
+
+impl RedeemResponse {
+    /// Checks the answer to a visit at `place`: `vouchers` were shown, under requests with the keys `spares`, as a repeat gets
+    /// the first answer.
+    ///
+    /// # Errors
+    /// [`ResponseError`]; the vouchers must be kept then.
+    pub fn check_visit(
+        &self,
+        view: &InForce<'_>,
+        place: &Place,
+        vouchers: &[ShownVoucher],
+        spares: &[EncodedPoint],
+    ) -> Result<(), ResponseError> {
+        let key = place.site_key(view)?;
+        let at_another_counter = self.outcome == Outcome::AcceptedAtCounter;
+        if !(at_another_counter && self.receipts.is_empty()) {
+            self.check_receipts(view, place, &key, vouchers)?;
+        }
+        let entries = vouchers.iter().map(|shown| view.key(shown.key).ok_or(ResponseError::Receipts));
+        let shown = units_of(entries.collect::<Result<Vec<_>, _>>()?);
+        let expected = if at_another_counter { BTreeMap::new() } else { shown };
+        let owed = match &self.owed {
+            Some(slip) => check_owed(slip, place, &key, spares)?,
+            None => &[],
+        };
+        check_units(&self.units, owed, &expected)
+    }
+
+    /// Checks the answer to a collection on a slip: all of it or, at another counter, nothing.
+    ///
+    /// # Errors
+    /// [`ResponseError`]; the slip must be kept then.
+    pub fn check_collection(&self, slip: &OwedSlip) -> Result<(), ResponseError> {
+        if !self.receipts.is_empty() {
+            return Err(ResponseError::Receipts);
+        }
+        let expected = match self.outcome {
+            Outcome::Accepted | Outcome::AlreadyAccepted | Outcome::AlreadyHandedOver => {
+                slip.content.lines.iter().copied().collect()
+            }
+            Outcome::AcceptedAtCounter => BTreeMap::new(),
+        };
+        if self.owed.is_some() {
+            return Err(ResponseError::Units);
+        }
+        check_units(&self.units, &[], &expected)
+    }
+
+    /// One receipt a voucher, signed here, for the leaf of that voucher.
+    fn check_receipts(
+        &self,
+        view: &InForce<'_>,
+        place: &Place,
+        key: &PublicKey,
+        vouchers: &[ShownVoucher],
+    ) -> Result<(), ResponseError> {
+        let mut open: HashMap<Mark, &ShownVoucher> = vouchers.iter().map(|shown| (shown.mark(), shown)).collect();
+        for receipt in &self.receipts {
+            let terms = receipt.verify(key)?;
+            if terms.place != *place {
+                return Err(ResponseError::Place);
+            }
+            let shown = open.remove(&terms.mark).ok_or(ResponseError::Receipts)?;
+            let entry = view.key(shown.key).ok_or(ResponseError::Receipts)?;
+            let voucher = crate::voucher::verify(entry, shown).map_err(|_| ResponseError::Leaf)?;
+            let leaf = SiteLeaf::Voucher(VoucherLeaf { number: terms.number, voucher });
+            // Acceptances count from 1.
+            if terms.number == 0 || leaf.tree_hash() != terms.leaf {
+                return Err(ResponseError::Leaf);
+            }
+        }
+        if open.is_empty() { Ok(()) } else { Err(ResponseError::Receipts) }
+    }
+}
+
+/// The missing units of a slip that is this place's and made out to one of the keys.
+fn check_owed<'a>(
+    slip: &'a OwedSlip,
+    place: &Place,
+    key: &PublicKey,
+    spares: &[EncodedPoint],
+) -> Result<&'a [(LineId, Units)], ResponseError> {
+    let terms = slip.verify(key)?;
+    if terms.place != *place {
+        return Err(ResponseError::Place);
+    }
+    if spares.contains(&terms.holder) { Ok(&terms.lines) } else { Err(ResponseError::Holder) }
+}
+
+/// Both lists ascend, name no zero, and add up.
+fn check_units(
+    units: &[(LineId, Units)],
+    owed: &[(LineId, Units)],
+    expected: &BTreeMap<LineId, Units>,
+) -> Result<(), ResponseError> {
+    let mut sum: BTreeMap<LineId, Units> = BTreeMap::new();
+    for list in [units, owed] {
+        if !list.windows(2).all(|pair| pair[0].0 < pair[1].0) {
+            return Err(ResponseError::Units);
+        }
+        for (line, units) in list {
+            let total = sum.entry(*line).or_default();
+            *total = total.checked_add(*units).filter(|_| units.0 > 0).ok_or(ResponseError::Units)?;
+        }
+    }
+    if sum == *expected { Ok(()) } else { Err(ResponseError::Units) }
+}
+
+#[cfg(test)]
+mod tests;
