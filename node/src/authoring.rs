@@ -8,6 +8,8 @@ mod draft;
 mod file;
 mod forms;
 mod problem;
+mod reader;
+mod source;
 #[cfg(test)]
 mod tests;
 mod versions;

@@ -3,17 +3,24 @@
 //! A secret file appears whole or not at all, is readable by its owner only, and is never overwritten. age's scrypt header
 //! carries the work factor: 2^18 takes about a second and 256 MiB, for whoever guesses as well.
 
+mod passphrase;
+#[cfg(test)]
+mod tests;
+
 use std::{
-    env,
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    process::Command,
 };
 
-use age::{DecryptError, EncryptError, scrypt, secrecy::ExposeSecret as _, secrecy::SecretString};
-use zeroize::{Zeroize as _, Zeroizing};
+use age::{DecryptError, EncryptError, scrypt};
+use zeroize::Zeroizing;
+
+pub use self::passphrase::{
+    MIN_PASSPHRASE_CHARACTERS, PASSPHRASE_VARIABLE, Passphrase, PassphraseError, PassphraseSource, new_passphrase,
+    passphrase, without_passphrase,
+};
 
 /// The default work factor: the logarithm of scrypt's cost.
 pub const WORK_FACTOR: u8 = 18;
@@ -21,12 +28,6 @@ pub const WORK_FACTOR: u8 = 18;
 pub const MAX_WORK_FACTOR: u8 = 22;
 /// The most bytes of a secret.
 pub const MAX_SECRET_BYTES: usize = 64 * 1024;
-/// The environment variable that may hold a passphrase.
-pub const PASSPHRASE_VARIABLE: &str = "ANNONA_PASSPHRASE";
-/// The fewest characters of a new passphrase.
-pub const MIN_PASSPHRASE_CHARACTERS: usize = 12;
-/// The most bytes of a passphrase.
-const MAX_PASSPHRASE_BYTES: usize = 1024;
 
 /// Why a secret file cannot be written, read or erased. Carries no content.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +113,7 @@ pub fn write_secret(path: &Path, bytes: &[u8], passphrase: &Passphrase, work_fac
     if path.symlink_metadata().is_ok() {
         return Err(KeyFileError::Exists(path.into()));
     }
-    let mut recipient = scrypt::Recipient::new(passphrase.0.clone());
+    let mut recipient = scrypt::Recipient::new(passphrase.secret());
     recipient.set_work_factor(work_factor);
     let sealed = age::encrypt(&recipient, bytes).map_err(|error| KeyFileError::Write {
         path: path.into(),
@@ -146,7 +147,7 @@ pub fn read_secret(path: &Path, passphrase: &Passphrase) -> Result<Zeroizing<Vec
     if !decryptor.is_scrypt() {
         return Err(damaged());
     }
-    let mut identity = scrypt::Identity::new(passphrase.0.clone());
+    let mut identity = scrypt::Identity::new(passphrase.secret());
     identity.set_max_work_factor(MAX_WORK_FACTOR);
     let mut opened =
         decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity)).map_err(|error| match error {
@@ -193,7 +194,8 @@ pub fn erase(path: &Path) -> Result<(), KeyFileError> {
     sync_folder(path).map_err(failed)
 }
 
-/// Writes a new file of mode 0600 that appears whole, and waits for the disk.
+/// Writes a new file of mode 0600 that appears whole, and waits for the disk. A power cut in the middle can leave a hidden
+/// `.annona-*.part` of the same mode beside it, to be erased.
 ///
 /// # Errors
 /// [`KeyFileError::Exists`] if there is one, [`KeyFileError::Write`].
@@ -236,178 +238,3 @@ fn folder(path: &Path) -> &Path {
 fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder(path))?.sync_all()
 }
-
-/// A passphrase: wiped on drop, redacted in `Debug`.
-#[derive(Clone, Debug)]
-pub struct Passphrase(SecretString);
-
-impl Passphrase {
-    /// Takes over a text.
-    pub fn new(text: String) -> Self {
-        Self(SecretString::from(text))
-    }
-
-    fn characters(&self) -> usize {
-        self.0.expose_secret().chars().count()
-    }
-}
-
-/// Where a passphrase comes from. Never an argument: other users see those.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PassphraseSource {
-    /// Asked for on the terminal, without echo.
-    Prompt,
-    /// The first line of an open file descriptor.
-    Descriptor(u32),
-    /// The variable [`PASSPHRASE_VARIABLE`]. It stays in this process's environment, as removing it is not safe while other
-    /// threads run: start children through [`without_passphrase`].
-    Environment,
-}
-
-impl PassphraseSource {
-    /// The descriptor if one was named, or else the environment if it holds a passphrase, or else the terminal.
-    pub fn choose(descriptor: Option<u32>) -> Self {
-        match descriptor {
-            Some(descriptor) => Self::Descriptor(descriptor),
-            None if env::var_os(PASSPHRASE_VARIABLE).is_some() => Self::Environment,
-            None => Self::Prompt,
-        }
-    }
-}
-
-/// Why there is no passphrase. Carries none of it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PassphraseError {
-    /// No terminal to ask on.
-    #[error(
-        "no passphrase can be asked for here: run this on a terminal, give `--passphrase-fd N`, or set {PASSPHRASE_VARIABLE}"
-    )]
-    Prompt(#[source] io::Error),
-    /// The descriptor cannot be read.
-    #[error(
-        "no passphrase can be read from file descriptor {descriptor}: open it for reading, such as with `{descriptor}<file`"
-    )]
-    Descriptor {
-        /// Its number.
-        descriptor: u32,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The variable is not set.
-    #[error("{PASSPHRASE_VARIABLE} is not set: set it, or give `--passphrase-fd N`")]
-    Environment,
-    /// Bytes that are not UTF-8.
-    #[error("the passphrase is not UTF-8 text: choose another, or correct the terminal's encoding")]
-    NotText,
-    /// Nothing was given.
-    #[error("the passphrase is empty: give one")]
-    Empty,
-    /// More bytes than any passphrase has.
-    #[error("the passphrase has more than 1024 bytes: check what the file or variable holds")]
-    TooLong,
-    /// A new passphrase that would be guessed.
-    #[error(
-        "a new passphrase needs at least {MIN_PASSPHRASE_CHARACTERS} characters: five or six random words are good"
-    )]
-    TooShort,
-    /// The second entry of a new passphrase differs.
-    #[error("the two entries differ: try again")]
-    Differs,
-}
-
-impl PassphraseError {
-    /// A stable name of the kind of error, for programs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Prompt(_) => "passphrase_no_terminal",
-            Self::Descriptor { .. } => "passphrase_descriptor",
-            Self::Environment => "passphrase_unset",
-            Self::NotText => "passphrase_not_text",
-            Self::Empty => "passphrase_empty",
-            Self::TooLong => "passphrase_too_long",
-            Self::TooShort => "passphrase_too_short",
-            Self::Differs => "passphrase_differs",
-        }
-    }
-}
-
-/// The passphrase of files that exist.
-///
-/// # Errors
-/// [`PassphraseError`].
-pub fn passphrase(source: PassphraseSource) -> Result<Passphrase, PassphraseError> {
-    match source {
-        PassphraseSource::Prompt => checked(prompt("Passphrase: ")?),
-        // `/dev/fd` opens a descriptor again without unsafe code. It stays open besides: children inherit it unless whoever
-        // starts this program closes it for them.
-        PassphraseSource::Descriptor(descriptor) => {
-            let failed = |source| PassphraseError::Descriptor { descriptor, source };
-            first_line(File::open(format!("/dev/fd/{descriptor}")).map_err(failed)?, failed)
-        }
-        PassphraseSource::Environment => match env::var(PASSPHRASE_VARIABLE) {
-            Ok(text) => checked(Zeroizing::new(text)),
-            Err(env::VarError::NotPresent) => Err(PassphraseError::Environment),
-            Err(env::VarError::NotUnicode(_)) => Err(PassphraseError::NotText),
-        },
-    }
-}
-
-/// A passphrase for files that are made now: a terminal asks twice.
-///
-/// # Errors
-/// [`PassphraseError`]; [`PassphraseError::TooShort`] below [`MIN_PASSPHRASE_CHARACTERS`].
-pub fn new_passphrase(source: PassphraseSource) -> Result<Passphrase, PassphraseError> {
-    let first = passphrase(source)?;
-    if first.characters() < MIN_PASSPHRASE_CHARACTERS {
-        return Err(PassphraseError::TooShort);
-    }
-    if source == PassphraseSource::Prompt && *prompt("The same again: ")? != *first.0.expose_secret() {
-        return Err(PassphraseError::Differs);
-    }
-    Ok(first)
-}
-
-/// Keeps the passphrase variable from a child process.
-pub fn without_passphrase(command: &mut Command) -> &mut Command {
-    command.env_remove(PASSPHRASE_VARIABLE)
-}
-
-fn prompt(question: &str) -> Result<Zeroizing<String>, PassphraseError> {
-    rpassword::prompt_password(question).map(Zeroizing::new).map_err(PassphraseError::Prompt)
-}
-
-/// Reads to the first line end, or to the end.
-fn first_line(
-    mut input: impl Read,
-    failed: impl Fn(io::Error) -> PassphraseError,
-) -> Result<Passphrase, PassphraseError> {
-    let mut line = Zeroizing::new(vec![0; MAX_PASSPHRASE_BYTES + 2]);
-    let mut length = 0;
-    while length < line.len() && !line[..length].contains(&b'\n') {
-        match input.read(&mut line[length..]) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(failed(error)),
-        }
-    }
-    let end = line[..length].iter().position(|byte| *byte == b'\n').unwrap_or(length);
-    let text = std::str::from_utf8(&line[..end]).map_err(|_| PassphraseError::NotText)?;
-    checked(Zeroizing::new(text.strip_suffix('\r').unwrap_or(text).to_owned()))
-}
-
-fn checked(mut text: Zeroizing<String>) -> Result<Passphrase, PassphraseError> {
-    if text.is_empty() {
-        return Err(PassphraseError::Empty);
-    }
-    if text.len() > MAX_PASSPHRASE_BYTES {
-        return Err(PassphraseError::TooLong);
-    }
-    let passphrase = Passphrase::new(text.as_str().to_owned());
-    text.zeroize();
-    Ok(passphrase)
-}
-
-#[cfg(test)]
-mod tests;

@@ -65,9 +65,9 @@ pub(super) struct Line {
     pub(super) id: At<u16>,
     pub(super) name: At<String>,
     pub(super) kind: At<LineKind>,
-    pub(super) accrual: At<Vec<From<At<String>>>>,
+    pub(super) accrual: Timeline<At<String>>,
     #[serde(default)]
-    pub(super) predicates: Option<At<Vec<From<Vec<At<String>>>>>>,
+    pub(super) predicates: Option<Timeline<Vec<At<String>>>>,
     pub(super) values: At<Vec<At<u32>>>,
     pub(super) unit: At<String>,
     #[serde(default)]
@@ -82,6 +82,9 @@ pub(super) enum LineKind {
     Lapse,
     Carry,
 }
+
+/// What holds in which rounds.
+pub(super) type Timeline<T> = At<Vec<From<T>>>;
 
 /// What holds from a round on.
 #[derive(Debug, Deserialize)]

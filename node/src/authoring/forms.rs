@@ -74,7 +74,7 @@ pub(super) fn condition(text: &str, attributes: &[Attribute]) -> Result<Form, Fo
     Ok(greater.plus(less, -1).into_form())
 }
 
-/// A form in words: what [`sum`] reads back as the same.
+/// A form in words: what a file says to get it.
 pub fn write_sum(form: &Form, attributes: &[Attribute]) -> String {
     let mut parts: Vec<(bool, String)> = Vec::new();
     if form.constant != 0 || form.terms.is_empty() {
@@ -101,7 +101,7 @@ pub fn write_sum(form: &Form, attributes: &[Attribute]) -> String {
     text
 }
 
-/// A predicate in words: what [`condition`] reads back as the same.
+/// A predicate in words: what a file says to get it.
 pub fn write_condition(form: &Form, attributes: &[Attribute]) -> String {
     let (positive, negative): (Vec<_>, Vec<_>) = form.terms.iter().partition(|(_, coefficient)| *coefficient > 0);
     let mut left = Form { constant: 0, terms: positive };

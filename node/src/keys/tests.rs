@@ -1,6 +1,8 @@
 //! Secret files as operators, power cuts and others on the machine meet them.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::{os::unix::fs::PermissionsExt as _, process::Command};
+
+use age::secrecy::ExposeSecret as _;
 
 use super::*;
 
@@ -159,7 +161,7 @@ fn a_descriptor_gives_its_first_line() {
         fs::write(&path, content).unwrap();
         let file = File::open(&path).unwrap();
         let descriptor = u32::try_from(std::os::fd::AsRawFd::as_raw_fd(&file)).unwrap();
-        passphrase(PassphraseSource::Descriptor(descriptor)).map(|words| words.0.expose_secret().to_owned())
+        passphrase(PassphraseSource::Descriptor(descriptor)).map(|words| words.secret().expose_secret().to_owned())
     };
     assert_eq!(read(b"four random words\n").unwrap(), "four random words");
     assert_eq!(read(b"four random words").unwrap(), "four random words");

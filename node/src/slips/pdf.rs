@@ -1,7 +1,8 @@
 //! Slips on A4: two columns of four, each with a stub, a QR code, the code in large letters, and instructions.
 //!
 //! ```text
-//! | case id                        site |
+//! | case id                             |
+//! | site                                |
 //! |- - - - - - - - - - - - - - - - - - -|  the stub is cut off when the slip is handed out
 //! | agency                    ######### |
 //! | programme                 ######### |
@@ -43,7 +44,9 @@ const SQUARE: f32 = 108.0;
 /// Modules of quiet around a QR code.
 const QUIET: f32 = 4.0;
 const BESIDE: f32 = INNER - SQUARE + 6.0;
-const SMALL: f32 = 5.9;
+/// Sizes of instructions beside the QR code and below it.
+const SMALL: f32 = 6.4;
+const SMALLER: f32 = 5.9;
 
 /// What is the same on all slips, shaped once.
 struct Template {
@@ -65,16 +68,16 @@ impl Template {
         let regular = face(dejavu::sans::regular())?;
         let bold = face(dejavu::sans::bold())?;
         let languages = words::spoken(&sheet.languages);
-        let paragraphs = |languages: &[&str], width| {
-            languages.iter().map(|language| regular.paragraph(words::instructions(language), SMALL, width)).collect()
+        let paragraphs = |languages: &[&str], size, width| {
+            languages.iter().map(|language| regular.paragraph(words::instructions(language), size, width)).collect()
         };
         let split = languages.len().min(2);
         let template = Self {
             agency: bold.line(&sheet.agency),
             name: regular.line(&sheet.name),
             heading: bold.line(words::heading(languages[0], sheet.kind)),
-            beside: paragraphs(&languages[..split], BESIDE),
-            below: paragraphs(&languages[split..], INNER),
+            beside: paragraphs(&languages[..split], SMALL, BESIDE),
+            below: paragraphs(&languages[split..], SMALLER, INNER),
             code: face(dejavu::sans_mono::bold())?,
             regular,
             bold,
@@ -97,9 +100,8 @@ impl Template {
             return None;
         }
         let left = x + MARGIN;
-        let case_width = if identity.site().is_some() { INNER * 0.62 } else { INNER };
-        self.bold.draw(surface, &case, (left, y + 24.0), Style::left(11.0, case_width));
-        self.regular.draw(surface, &site, (left + INNER, y + 24.0), Style::right(8.0, INNER * 0.34));
+        self.bold.draw(surface, &case, (left, y + 19.0), Style::left(11.0, INNER));
+        self.regular.draw(surface, &site, (left, y + 29.5), Style::left(7.5, INNER));
         dashes(surface, (left, y + STUB), (left + INNER, y + STUB), 1.0);
 
         let mut line = y + STUB + 16.0;
@@ -118,7 +120,7 @@ impl Template {
         self.code.draw(surface, &printed, (left, y + STUB + 126.0), Style::left(19.0, INNER));
         let mut line = y + STUB + 139.0;
         for paragraph in &self.below {
-            line = self.regular.draw_lines(surface, paragraph, (left, line), Style::left(SMALL, INNER)) + 1.5;
+            line = self.regular.draw_lines(surface, paragraph, (left, line), Style::left(SMALLER, INNER)) + 1.5;
         }
         Some(())
     }

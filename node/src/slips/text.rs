@@ -39,6 +39,10 @@ impl Face {
 
     /// A line, whatever its scripts.
     pub(super) fn line(&self, text: &str) -> Line {
+        // The bidirectional algorithm has no answer for nothing, and the library panics.
+        if text.is_empty() {
+            return Line { runs: Vec::new(), width: 0.0, is_complete: true, is_right_to_left: false };
+        }
         let bidi = ParagraphBidiInfo::new(text, None);
         let (levels, ranges) = bidi.visual_runs(0..text.len());
         let mut line = Line {
@@ -149,10 +153,6 @@ impl Style {
     pub(super) fn left(size: f32, width: f32) -> Self {
         Self { size, width, from_right: false }
     }
-
-    pub(super) fn right(size: f32, width: f32) -> Self {
-        Self { size, width, from_right: true }
-    }
 }
 
 #[cfg(test)]
@@ -213,5 +213,6 @@ mod tests {
         assert_eq!(words.join(" "), "one two three four five six seven");
         assert_eq!(face.paragraph("unbreakableword", 10.0, 5.0).len(), 1);
         assert!(face.paragraph("", 10.0, 5.0).is_empty());
+        assert!(face.line("").runs.is_empty());
     }
 }

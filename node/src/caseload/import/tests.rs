@@ -26,14 +26,16 @@ fn import(content: impl AsRef<[u8]>) -> Result<Cases, ImportError> {
     import_with(content.as_ref(), &mapping(&[]))
 }
 
-fn problems(content: impl AsRef<[u8]>) -> Vec<(u64, Option<(usize, String)>, Reason)> {
+type Column = Option<(usize, String)>;
+
+fn problems(content: impl AsRef<[u8]>) -> Vec<(u64, Column, Reason)> {
     match import(content).unwrap_err() {
         ImportError::Rows(rows) => rows.problems().iter().map(|p| (p.row, p.column.clone(), p.reason)).collect(),
         other => panic!("{other}"),
     }
 }
 
-fn at(column: usize, field: &str) -> Option<(usize, String)> {
+fn at(column: usize, field: &str) -> Column {
     Some((column, field.to_owned()))
 }
 
