@@ -9,7 +9,7 @@ use annona_node::{
 };
 use annona_protocol::{
     ids::{LineId, ProgrammeId, Round, SiteId, Slot, Units},
-    signature::PublicKey,
+    log::note::{KeyType, VerifierKey},
 };
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -18,8 +18,11 @@ use super::{NewSecret, Secret, programme, read, round, say, say_json};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Makes the key of a site's log; prints the public half, which goes into the programme's file.
+    /// Makes the key of a site's log; prints its verifier key, which goes into the programme's file.
     Keygen {
+        /// The name of the site's log: a web address without https:// is a good choice, it need not exist.
+        #[arg(long)]
+        log: String,
         #[command(flatten)]
         home: Home,
         #[command(flatten)]
@@ -153,9 +156,11 @@ fn stock_of(text: &str) -> anyhow::Result<(LineId, Units)> {
 
 pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     match command {
-        Command::Keygen { home, secret } => {
+        Command::Keygen { log, home, secret } => {
+            // The name is checked before anything is written.
+            VerifierKey::new(log, KeyType::Log, ed25519_dalek::SigningKey::from_bytes(&[1; 32]).verifying_key())?;
             let key = SiteHome::new(&home.home).make_key(&secret.secret.ask_new()?, secret.work_factor)?;
-            say(hex::encode(PublicKey::of(&key).0))
+            say(VerifierKey::new(log, KeyType::Log, key.verifying_key())?)
         }
         Command::Init { programme, announcement, site, home, secret } => {
             let folder = SiteHome::new(&home.home);
