@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use annona_node::{
-    issuer::IssuerError,
     publish::{Log, Witness},
     site::Site,
 };
@@ -25,12 +24,12 @@ use annona_protocol::{
     voucher::{LoggedVoucher, Voucher},
     wire::Message,
 };
-use annona_wallet::{Wallet, WalletError};
+use annona_wallet::{AgentError, Wallet};
 use anyhow::Context as _;
 use ed25519_dalek::SigningKey;
 
 use crate::{
-    distribution::{Distribution, Household, Link, ROUNDS},
+    distribution::{Distribution, Household, Link, ROUNDS, run},
     os_rng,
 };
 
@@ -79,17 +78,17 @@ impl Live {
         let drew = |household: &&mut Household| !household.wallet.vouchers().is_empty();
         let Some(household) = households.iter_mut().find(drew) else { return Ok(()) };
         let held = household.wallet.credential().context("every household has enrolled")?;
-        let mut forged = Wallet::with_credential(edited(held, 8)?);
-        let keys = forged.plan::<IssuerError>(&view, household.site)?;
-        match forged.draw(&view, keys, &Link(issuer), &mut os_rng()) {
-            Err(WalletError::Link(error)) => {
-                self.refused("overdraw: a wallet edits its balance", "issuer", error.to_string())
+        let mut forged = Wallet::with_credential(view.programme.id(), edited(held, 8)?);
+        let keys = forged.plan(&view, household.site)?;
+        match run(&mut forged, Link(issuer), |agent| agent.draw(&view, keys, &mut os_rng())) {
+            Err(AgentError::Refused(refusal)) => {
+                self.refused("overdraw: a wallet edits its balance", "issuer", refusal.to_string())
             }
             Err(error) => return Err(error).context("the cheating wallet failed by itself"),
-            Ok(()) => anyhow::bail!("an overdraw was not refused"),
+            Ok(_) => anyhow::bail!("an overdraw was not refused"),
         }
         // The refused show revealed the serial: the wallet refreshes before it does anything else.
-        household.wallet.draw(&view, Vec::new(), &Link(issuer), &mut os_rng())?;
+        run(&mut household.wallet, Link(issuer), |agent| agent.refresh(&view, &mut os_rng()))?;
         Ok(())
     }
 
@@ -197,7 +196,7 @@ fn mint(distribution: &Distribution, view: &InForce<'_>) -> anyhow::Result<Vec<V
     let (response, _) = request.verify(view, key, rng)?.answer(key, rng)?;
     let credential = context.finish(view, &response, rng).map_err(|rejected| rejected.error)?;
 
-    let keys = Wallet::with_credential(credential.duplicate()).plan::<IssuerError>(view, SiteId(1))?;
+    let keys = Wallet::with_credential(view.programme.id(), credential.duplicate()).plan(view, SiteId(1))?;
     let secrets = distribution.issuer.round_keys(view.round).context("the round is open")?;
     let session = secrets.open(view, &SessionRequest { round: view.round, keys: keys.clone() }, rng)?;
     let (context, request) = DrawContext::new(view, &credential, keys, session.offer(), Slots::random(16, rng), rng)?;

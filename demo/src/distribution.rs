@@ -15,16 +15,17 @@ use annona_node::{
 use annona_protocol::{
     audit::keys_to_bytes,
     credential::IssuerKey,
-    ids::{LineId, Round, SiteId, Units},
+    ids::{LineId, ProgrammeId, Round, SiteId, Units},
     log::{TreeHash, merkle::leaf_hash},
-    programme::InForce,
+    programme::{InForce, TicketKind},
+    redeem::{Outcome, RedeemResponse},
     signature::PublicKey,
-    slip::{OpeningPack, Receipt, RefusalSlip},
+    slip::{OpeningPack, Receipt},
     ticket::TicketCode,
     voucher::Voucher,
-    wire::Message,
+    wire::{Message, request_digest},
 };
-use annona_wallet::{IssuerLink, Wallet, WalletError};
+use annona_wallet::{Agent, AgentError, Backoff, Choice, Endpoint, LinkError, Refusal, Wallet};
 use anyhow::Context as _;
 use ed25519_dalek::SigningKey;
 use rayon::prelude::*;
@@ -40,21 +41,72 @@ const WITNESS_DAY: u64 = 1_793_491_200;
 /// The issuer, reached without a network.
 pub(crate) struct Link<'a>(pub(crate) &'a Issuer);
 
-impl IssuerLink for Link<'_> {
-    type Error = IssuerError;
+impl annona_wallet::Link for Link<'_> {
+    fn send(&self, endpoint: Endpoint, body: &[u8]) -> Result<Vec<u8>, LinkError> {
+        let (issuer, rng) = (self.0, &mut os_rng());
+        let answer = match endpoint {
+            Endpoint::Enrol => issuer.enrol(body, rng),
+            Endpoint::RollOver => issuer.roll_over(body, rng),
+            Endpoint::Session => issuer.open_session(body, rng),
+            Endpoint::Draw => issuer.draw(body, rng),
+            _ => return Err(nowhere()),
+        };
+        answer.map_err(|error| {
+            let signed = if let IssuerError::SessionGone(word) = &error { Some(word.encode()) } else { None };
+            refused("", error.to_string(), signed)
+        })
+    }
+}
 
-    fn enrol(&self, request: &[u8]) -> Result<Vec<u8>, IssuerError> {
-        self.0.enrol(request, &mut os_rng())
+/// The sites, reached without a network.
+struct Counters<'a>(&'a [Site<'a>]);
+
+impl annona_wallet::Link for Counters<'_> {
+    fn send(&self, endpoint: Endpoint, body: &[u8]) -> Result<Vec<u8>, LinkError> {
+        let site = |SiteId(site): SiteId| &self.0[usize::from(site) - 1];
+        match endpoint {
+            Endpoint::Quote(id) => Ok(site(id).quote(&mut os_rng()).encode()),
+            Endpoint::Redeem(id) => {
+                let accepted = site(id).redeem(body).map_err(|slip| {
+                    let code = slip.content.code.code();
+                    refused(code, code.to_owned(), Some(slip.encode()))
+                })?;
+                let response = RedeemResponse {
+                    outcome: Outcome::Accepted,
+                    visit: request_digest(body),
+                    units: accepted.units.into_iter().collect(),
+                    receipts: accepted.receipts,
+                    owed: accepted.owed,
+                };
+                Ok(response.encode())
+            }
+            _ => Err(nowhere()),
+        }
     }
-    fn roll_over(&self, request: &[u8]) -> Result<Vec<u8>, IssuerError> {
-        self.0.roll_over(request, &mut os_rng())
-    }
-    fn open_session(&self, request: &[u8]) -> Result<Vec<u8>, IssuerError> {
-        self.0.open_session(request, &mut os_rng())
-    }
-    fn draw(&self, request: &[u8]) -> Result<Vec<u8>, IssuerError> {
-        self.0.draw(request, &mut os_rng())
-    }
+}
+
+fn refused(code: &str, text: String, signed: Option<Vec<u8>>) -> LinkError {
+    LinkError::Refused(Refusal { status: 422, code: code.to_owned(), text, signed })
+}
+
+fn nowhere() -> LinkError {
+    LinkError::Unusable { source: "the demo has no such endpoint".into() }
+}
+
+/// No medium: the demo's wallets end with it.
+pub(crate) type Forgetful = fn(&[u8]) -> std::io::Result<()>;
+
+/// Runs a wallet over a link in memory.
+pub(crate) fn run<L: annona_wallet::Link, T>(
+    wallet: &mut Wallet,
+    link: L,
+    act: impl FnOnce(&mut Agent<Forgetful, L>) -> T,
+) -> T {
+    let taken = std::mem::replace(wallet, Wallet::new(ProgrammeId::default()));
+    let mut agent = Agent::new(taken, (|_: &[u8]| Ok(())) as Forgetful, link, Backoff::instant(1));
+    let done = act(&mut agent);
+    *wallet = agent.into_wallet();
+    done
 }
 
 /// A household's wallet and where it collects.
@@ -127,13 +179,16 @@ impl Distribution {
             .into_par_iter()
             .zip(&attributes)
             .map(|(code, household)| {
-                let mut wallet = Wallet::default();
-                wallet.enrol(issuer.programme(), code, &Link(&issuer), &mut os_rng())?;
+                let programme = issuer.programme();
+                let mut wallet = Wallet::new(programme.id());
+                run(&mut wallet, Link(&issuer), |agent| {
+                    agent.enrol(programme, TicketKind::Enrol, code, &mut os_rng())
+                })?;
                 step.advance();
                 let at = sites.binary_search(&household.site).expect("the sites are the caseload's");
                 Ok(Household { wallet, site: site_id(at) })
             })
-            .collect::<Result<Vec<_>, WalletError<IssuerError>>>()?;
+            .collect::<Result<Vec<_>, AgentError>>()?;
         issuer.close_batch(Round(1))?;
         step.finish(format!("{} credentials", households.len()));
         let site_logs = sites.iter().map(|_| Log::default()).collect();
@@ -163,7 +218,7 @@ impl Distribution {
             .map(|household| {
                 let drawn = draw_all(issuer, &view, household)?;
                 step.advance();
-                Ok::<_, WalletError<IssuerError>>(drawn)
+                Ok::<_, AgentError>(drawn)
             })
             .try_reduce(|| 0, |left, right| Ok(left + right))?;
         step.finish(format!("{drawn} vouchers"));
@@ -265,33 +320,25 @@ fn full_stock(view: &InForce<'_>) -> BTreeMap<LineId, Units> {
 }
 
 /// Rolls a household over and draws all that it can; returns how many vouchers it got.
-fn draw_all(issuer: &Issuer, view: &InForce<'_>, household: &mut Household) -> Result<usize, WalletError<IssuerError>> {
+fn draw_all(issuer: &Issuer, view: &InForce<'_>, household: &mut Household) -> Result<usize, AgentError> {
     let Household { wallet, site } = household;
     if !wallet.may_roll_over(view.round) {
         return Ok(0);
     }
-    let (link, rng) = (Link(issuer), &mut os_rng());
-    wallet.roll_over(view, &link, rng)?;
-    let keys = wallet.plan::<IssuerError>(view, *site)?;
-    wallet.draw(view, keys, &link, rng)?;
-    Ok(wallet.vouchers().len())
+    run(wallet, Link(issuer), |agent| {
+        agent.roll_over(view, &mut os_rng())?;
+        let keys = agent.wallet().plan(view, *site)?;
+        agent.draw(view, keys, &mut os_rng())
+    })
 }
 
 /// Redeems all that a household drew, at its site.
 fn redeem_all(sites: &[Site<'_>], view: &InForce<'_>, household: &mut Household) -> anyhow::Result<()> {
-    if household.wallet.vouchers().is_empty() {
+    let Household { wallet, site } = household;
+    if wallet.vouchers().is_empty() {
         return Ok(());
     }
-    let site = &sites[usize::from(household.site.0) - 1];
-    let quote = site.quote(&mut os_rng());
-    let request = household.wallet.redeem(view, &quote, &mut os_rng())?;
-    let accepted = site.redeem(&request.encode()).map_err(|slip| refused(&slip))?;
-    anyhow::ensure!(accepted.owed.is_none(), "stock ran out");
-    household.wallet.collected(accepted.receipts);
+    let handover = run(wallet, Counters(sites), |agent| agent.redeem(view, *site, Choice::All, &mut os_rng()))?;
+    anyhow::ensure!(handover.owed.is_empty(), "stock ran out");
     Ok(())
-}
-
-/// A refusal slip as an error: its stable code, and nothing of the visit.
-fn refused(slip: &RefusalSlip) -> anyhow::Error {
-    anyhow::anyhow!("the site refused: {}", slip.content.code.code())
 }

@@ -36,7 +36,7 @@ pub struct RedeemResponse {
     pub outcome: Outcome,
     /// What the site calls the visit, for the counter where goods are handed over.
     pub visit: Digest,
-    /// What is or was handed over, ascending by line, none of it zero.
+    /// What is to be handed over now, ascending by line.
     pub units: Vec<(LineId, Units)>,
     /// One receipt a voucher; none for a collection.
     pub receipts: Vec<Receipt>,
@@ -90,15 +90,14 @@ impl RedeemResponse {
         }
         let entries = vouchers.iter().map(|shown| view.key(shown.key).ok_or(ResponseError::Receipts));
         let shown = units_of(entries.collect::<Result<Vec<_>, _>>()?);
-        let expected = if at_another_counter { BTreeMap::new() } else { shown };
         let owed = match &self.owed {
             Some(slip) => check_owed(slip, place, &key, spares)?,
             None => &[],
         };
-        check_units(&self.units, owed, &expected)
+        self.check_units(owed, &shown)
     }
 
-    /// Checks the answer to a collection on a slip: all of it or, at another counter, nothing.
+    /// Checks the answer to a collection on a slip.
     ///
     /// # Errors
     /// [`ResponseError`]; the slip must be kept then.
@@ -106,16 +105,28 @@ impl RedeemResponse {
         if !self.receipts.is_empty() {
             return Err(ResponseError::Receipts);
         }
-        let expected = match self.outcome {
-            Outcome::Accepted | Outcome::AlreadyAccepted | Outcome::AlreadyHandedOver => {
-                slip.content.lines.iter().copied().collect()
-            }
-            Outcome::AcceptedAtCounter => BTreeMap::new(),
-        };
         if self.owed.is_some() {
             return Err(ResponseError::Units);
         }
-        check_units(&self.units, &[], &expected)
+        self.check_units(&[], &slip.content.lines.iter().copied().collect())
+    }
+
+    /// Goods that are due and what is owed add up to what was redeemed; where no goods are due, no more is owed than that.
+    fn check_units(&self, owed: &[(LineId, Units)], redeemed: &BTreeMap<LineId, Units>) -> Result<(), ResponseError> {
+        let ascending = |list: &[(LineId, Units)]| list.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        if !ascending(&self.units) || !ascending(owed) {
+            return Err(ResponseError::Units);
+        }
+        let mut left = redeemed.clone();
+        for (line, units) in self.units.iter().chain(owed).filter(|(_, units)| units.0 > 0) {
+            let open = left.get_mut(line).ok_or(ResponseError::Units)?;
+            open.0 = open.0.checked_sub(units.0).ok_or(ResponseError::Units)?;
+        }
+        let holds = match self.outcome {
+            Outcome::Accepted | Outcome::AlreadyAccepted => left.values().all(|units| units.0 == 0),
+            Outcome::AlreadyHandedOver | Outcome::AcceptedAtCounter => self.units.is_empty(),
+        };
+        if holds { Ok(()) } else { Err(ResponseError::Units) }
     }
 
     /// One receipt a voucher, signed here, for the leaf of that voucher.
@@ -157,25 +168,6 @@ fn check_owed<'a>(
         return Err(ResponseError::Place);
     }
     if spares.contains(&terms.holder) { Ok(&terms.lines) } else { Err(ResponseError::Holder) }
-}
-
-/// Both lists ascend, name no zero, and add up.
-fn check_units(
-    units: &[(LineId, Units)],
-    owed: &[(LineId, Units)],
-    expected: &BTreeMap<LineId, Units>,
-) -> Result<(), ResponseError> {
-    let mut sum: BTreeMap<LineId, Units> = BTreeMap::new();
-    for list in [units, owed] {
-        if !list.windows(2).all(|pair| pair[0].0 < pair[1].0) {
-            return Err(ResponseError::Units);
-        }
-        for (line, units) in list {
-            let total = sum.entry(*line).or_default();
-            *total = total.checked_add(*units).filter(|_| units.0 > 0).ok_or(ResponseError::Units)?;
-        }
-    }
-    if sum == *expected { Ok(()) } else { Err(ResponseError::Units) }
 }
 
 #[cfg(test)]

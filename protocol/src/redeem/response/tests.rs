@@ -2,7 +2,7 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::*;
 use crate::{
-    fixture::{CASH, FOOD, Fixture, LOT, SITE, SLOTTED},
+    fixture::{CASH, FOOD, Fixture, INFANT, LOT, SITE, SLOTTED},
     log::merkle::TreeHash,
     redeem::{Counter, RedeemRequest, holder_key},
     secret::SecretScalar,
@@ -73,11 +73,17 @@ impl Visit {
 #[test]
 fn every_outcome_of_a_true_answer_is_taken() {
     let visit = Visit::new();
-    for outcome in [Outcome::Accepted, Outcome::AlreadyAccepted, Outcome::AlreadyHandedOver] {
+    for outcome in [Outcome::Accepted, Outcome::AlreadyAccepted] {
         assert_eq!(visit.check(|response| response.outcome = outcome), Ok(()));
+        assert_eq!(visit.check(|response| response.units.insert(1, (INFANT, Units(0)))), Ok(()));
     }
+    let handed_over = |response: &mut RedeemResponse| {
+        (response.outcome, response.units) = (Outcome::AlreadyHandedOver, Vec::new());
+    };
+    assert_eq!(visit.check(handed_over), Ok(()));
+    assert_eq!(visit.check(|response| response.outcome = Outcome::AlreadyHandedOver), Err(ResponseError::Units));
     let elsewhere = |response: &mut RedeemResponse| {
-        (response.outcome, response.units, response.owed) = (Outcome::AcceptedAtCounter, Vec::new(), None);
+        (response.outcome, response.units) = (Outcome::AcceptedAtCounter, Vec::new());
     };
     assert_eq!(visit.check(elsewhere), Ok(()));
     let without_receipts = |response: &mut RedeemResponse| {
@@ -129,7 +135,7 @@ fn units_that_do_not_add_up_and_a_strangers_slip_are_refused() {
     assert_eq!(check(&|response| response.units[0].1 = Units(2)), ResponseError::Units);
     assert_eq!(check(&|response| response.units[0].1 = Units(u64::MAX)), ResponseError::Units);
     assert_eq!(check(&|response| response.units.reverse()), ResponseError::Units);
-    assert_eq!(check(&|response| response.units.push((LineId(9), Units(0)))), ResponseError::Units);
+    assert_eq!(check(&|response| response.units.push((LineId(9), Units(1)))), ResponseError::Units);
     assert_eq!(check(&|response| owe(response, &|terms| terms.lines[0].1 = Units(4))), ResponseError::Units);
     assert_eq!(check(&|response| owe(response, &|terms| terms.holder = EncodedPoint([8; 32]))), ResponseError::Holder);
     let later = Place::new(&visit.fixture.view(2), SITE);
@@ -151,7 +157,11 @@ fn a_collection_gives_the_slips_lines() {
         owed: None,
     };
     assert_eq!(answer(Outcome::Accepted, &[(CASH, Units(3))]).check_collection(&slip), Ok(()));
-    assert_eq!(answer(Outcome::AcceptedAtCounter, &[]).check_collection(&slip), Ok(()));
+    for outcome in [Outcome::AlreadyHandedOver, Outcome::AcceptedAtCounter] {
+        assert_eq!(answer(outcome, &[]).check_collection(&slip), Ok(()));
+        let goods = answer(outcome, &[(CASH, Units(3))]);
+        assert_eq!(goods.check_collection(&slip), Err(ResponseError::Units));
+    }
     assert_eq!(answer(Outcome::Accepted, &[]).check_collection(&slip), Err(ResponseError::Units));
     assert_eq!(visit.response.check_collection(&slip), Err(ResponseError::Receipts));
 }

@@ -1,0 +1,99 @@
+//! The link to real servers: the issuer's and the sites' HTTP interfaces.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use annona_protocol::{
+    ids::{ProgrammeId, SiteId},
+    programme::{
+        Programme,
+        announcement::{Announcement, AnnouncementError},
+    },
+    wire::{DecodeError, Message},
+};
+use annona_transport::{Client, TransportError};
+
+use crate::{Endpoint, Link, LinkError, Refusal};
+
+/// Clients of an issuer and of sites.
+#[derive(Clone, Debug)]
+pub struct HttpLink {
+    issuer: Client,
+    sites: BTreeMap<SiteId, Client>,
+}
+
+/// No address is known for a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no address for site {0}")]
+struct UnknownSite(SiteId);
+
+/// An announcement that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum Unannounced {
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Announcement(#[from] AnnouncementError),
+}
+
+impl HttpLink {
+    /// A link to an issuer; sites are added.
+    pub fn new(issuer: Client) -> Self {
+        Self { issuer, sites: BTreeMap::new() }
+    }
+
+    /// Adds a site.
+    #[must_use]
+    pub fn with_site(mut self, site: SiteId, client: Client) -> Self {
+        self.sites.insert(site, client);
+        self
+    }
+
+    /// The programme as the issuer announces it, verified against its id.
+    ///
+    /// # Errors
+    /// [`LinkError`]; [`LinkError::Unusable`] if the announcement does not hold.
+    pub fn programme(&self, id: ProgrammeId) -> Result<Programme, LinkError> {
+        let bytes = self.issuer.get("/v1/announcement").map_err(link_error)?;
+        let announcement = Announcement::decode(&bytes).map_err(Unannounced::from);
+        let programme = announcement.and_then(|announcement| Ok(announcement.verify(id)?));
+        programme.map_err(|error| LinkError::Unusable { source: error.into() })
+    }
+
+    fn site(&self, site: SiteId) -> Result<&Client, LinkError> {
+        self.sites.get(&site).ok_or_else(|| LinkError::Unusable { source: UnknownSite(site).into() })
+    }
+}
+
+impl Link for HttpLink {
+    fn send(&self, endpoint: Endpoint, body: &[u8]) -> Result<Vec<u8>, LinkError> {
+        let (client, path) = match endpoint {
+            Endpoint::Enrol => (&self.issuer, "/v1/enrol"),
+            Endpoint::RollOver => (&self.issuer, "/v1/roll-over"),
+            Endpoint::Session => (&self.issuer, "/v1/sessions"),
+            Endpoint::Draw => (&self.issuer, "/v1/draw"),
+            Endpoint::Swap => (&self.issuer, "/v1/swap"),
+            Endpoint::Amend => (&self.issuer, "/v1/amend"),
+            Endpoint::Quote(site) => (self.site(site)?, "/v1/quote"),
+            Endpoint::Redeem(site) => (self.site(site)?, "/v1/redeem"),
+            Endpoint::Collect(site) => (self.site(site)?, "/v1/collect"),
+        };
+        client.post(path, body).map_err(link_error)
+    }
+}
+
+fn link_error(error: TransportError) -> LinkError {
+    let retry_after = error.retry_after().map(Duration::from_secs);
+    match error {
+        error if error.is_transient() => LinkError::Lost { retry_after, source: error.into() },
+        TransportError::Refused(problem) => LinkError::Refused(Refusal {
+            status: problem.status,
+            text: if problem.title.is_empty() { problem.code.clone() } else { problem.title },
+            code: problem.code,
+            signed: None,
+        }),
+        TransportError::Signed { status, code, body } => {
+            LinkError::Refused(Refusal { status, text: code.clone(), code, signed: Some(body) })
+        }
+        error => LinkError::Unusable { source: error.into() },
+    }
+}

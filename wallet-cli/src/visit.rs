@@ -1,0 +1,374 @@
+//! Visits to sites: redeeming and collecting, and what becomes of the answers (spec 7, 8.3).
+//!
+//! A visit is a set of vouchers at a site in a round. Its request goes out as it is until it is answered; a new quote makes a new
+//! request over the same vouchers, as a site knows a visit by exactly its marks. Every request's spare key is kept: an owed slip
+//! may be made out to any of them.
+
+use annona_protocol::{
+    group::EncodedPoint,
+    ids::{QuoteId, Round, SiteId},
+    programme::{InForce, MAX_VOUCHERS, Programme},
+    redeem::{CollectRequest, Outcome, RedeemRequest, RedeemResponse, holder_key},
+    secret::SecretScalar,
+    slip::{OwedSlip, Place, Quote, RefusalCode, RefusalSlip},
+    voucher::{Mark, ShownVoucher, Voucher},
+    wire::Message,
+};
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{Endpoint, Event, Handover, Next, Outgoing, Refusal, Task, Wallet, WalletError};
+
+/// The most refusal slips that are kept: the oldest go first.
+const MAX_REFUSALS: usize = 64;
+
+/// Which vouchers to redeem.
+#[derive(Clone, Copy, Debug)]
+pub enum Choice<'a> {
+    /// All that fit the quote.
+    All,
+    /// These.
+    These(&'a [Mark]),
+}
+
+/// A visit that is not settled.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Visit {
+    place: Place,
+    marks: Vec<Mark>,
+    attempts: Vec<Attempt>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum State {
+    /// The last request is to be sent.
+    Open,
+    /// The site said that it did not accept the last request: a new quote is needed.
+    Declined,
+    /// The site says that vouchers were redeemed before. Kept for its keys and as evidence.
+    Disputed,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Attempt {
+    quote: QuoteId,
+    spare: SecretScalar,
+    request: Vec<u8>,
+}
+
+/// An owed slip with the key that collects it.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Owed {
+    pub(crate) slip: OwedSlip,
+    spare: SecretScalar,
+    /// Where it is to be collected, and the request.
+    request: Option<(Place, Vec<u8>)>,
+    pub(crate) collected: bool,
+}
+
+impl Wallet {
+    /// Answers a quote. With a visit to this site and round open, its vouchers go again under the new quote.
+    ///
+    /// # Errors
+    /// [`WalletError::Quote`], [`WalletError::NothingToRedeem`], [`WalletError::VoucherNotFree`], [`WalletError::VisitOpen`]:
+    /// nothing is revealed then.
+    pub fn redeem<R: CryptoRng + ?Sized>(
+        &mut self,
+        view: &InForce<'_>,
+        quote: &Quote,
+        choice: Choice<'_>,
+        rng: &mut R,
+    ) -> Result<Task, WalletError> {
+        self.is_of(view.programme)?;
+        let place = quote.content.place;
+        // Before the wallet believes its lines; the request checks it again.
+        quote.verify(&place.site_key(view)?)?;
+        let known =
+            self.visits.iter().position(|visit| visit.is(place.site, place.round) && visit.state != State::Disputed);
+        let marks = match known {
+            Some(at) => self.again(at, view, quote, choice)?,
+            None => self.chosen(view, quote, choice)?,
+        };
+        let vouchers: Vec<&Voucher> = marks.iter().filter_map(|mark| self.voucher(mark)).collect();
+        let spare = SecretScalar::random(rng);
+        let request = RedeemRequest::new(view, quote, &vouchers, &spare, rng)?.encode();
+        let attempt = Attempt { quote: quote.content.id, spare, request };
+        match known.map(|at| &mut self.visits[at]) {
+            Some(visit) => {
+                (visit.place, visit.marks, visit.state) = (place, marks, State::Open);
+                visit.attempts.push(attempt);
+            }
+            None => self.visits.push(Visit { place, marks, attempts: vec![attempt], state: State::Open }),
+        }
+        Ok(Task::Visit(place.site, place.round))
+    }
+
+    /// Prepares to collect what a slip promises, at `place`: its site, in the round that is open now.
+    ///
+    /// # Errors
+    /// [`WalletError::NoSlip`], [`WalletError::Signature`] if the place is another site.
+    pub fn collect<R: CryptoRng + ?Sized>(
+        &mut self,
+        programme: &Programme,
+        holder: EncodedPoint,
+        place: &Place,
+        rng: &mut R,
+    ) -> Result<Task, WalletError> {
+        self.is_of(programme)?;
+        let owed = self.owed.iter_mut().find(|owed| owed.is(holder) && !owed.collected).ok_or(WalletError::NoSlip)?;
+        if owed.request.as_ref().is_none_or(|(at, _)| at != place) {
+            let view = programme.in_force(owed.slip.content.place.round)?;
+            let request = CollectRequest::new(&view, &owed.slip, place, &owed.spare, rng)?;
+            owed.request = Some((*place, request.encode()));
+        }
+        Ok(Task::Collect(holder))
+    }
+
+    /// The marks of a known visit, if they can go again; or a fresh choice if the site did not accept it.
+    fn again(
+        &self,
+        at: usize,
+        view: &InForce<'_>,
+        quote: &Quote,
+        choice: Choice<'_>,
+    ) -> Result<Vec<Mark>, WalletError> {
+        let visit = &self.visits[at];
+        let same = match choice {
+            Choice::All => true,
+            Choice::These(marks) => is_same_set(marks, &visit.marks),
+        };
+        let fits = visit.marks.iter().all(|mark| fits(view, quote, mark) && !self.faults.contains_key(mark));
+        match visit.state {
+            _ if same && fits => Ok(visit.marks.clone()),
+            State::Declined => self.chosen(view, quote, choice),
+            State::Open | State::Disputed => Err(WalletError::VisitOpen),
+        }
+    }
+
+    fn chosen(&self, view: &InForce<'_>, quote: &Quote, choice: Choice<'_>) -> Result<Vec<Mark>, WalletError> {
+        let place = &quote.content.place;
+        let own = |visit: &Visit| visit.is(place.site, place.round) && visit.state == State::Declined;
+        let busy = |mark: &Mark| {
+            self.is_busy(mark) && !self.visits.iter().any(|visit| own(visit) && visit.marks.contains(mark))
+        };
+        let is_free = |mark: &Mark| !busy(mark) && !self.faults.contains_key(mark);
+        match choice {
+            Choice::These(marks) => {
+                let held = |mark: &Mark| self.voucher(mark).is_some();
+                let free = marks.iter().all(|mark| held(mark) && is_free(mark));
+                if free && !marks.is_empty() { Ok(marks.to_vec()) } else { Err(WalletError::VoucherNotFree) }
+            }
+            Choice::All => {
+                let all = self.vouchers.iter().map(|voucher| voucher.shown().mark());
+                let marks: Vec<Mark> =
+                    all.filter(|mark| is_free(mark) && fits(view, quote, mark)).take(MAX_VOUCHERS).collect();
+                if marks.is_empty() { Err(WalletError::NothingToRedeem) } else { Ok(marks) }
+            }
+        }
+    }
+
+    pub(crate) fn visit(&self, site: SiteId, round: Round) -> Option<&Visit> {
+        self.visits.iter().find(|visit| visit.is(site, round) && visit.state != State::Disputed)
+    }
+
+    fn visit_at(&self, site: SiteId, round: Round) -> Result<usize, WalletError> {
+        let open = |visit: &Visit| visit.is(site, round) && visit.state != State::Disputed;
+        self.visits.iter().position(open).ok_or(WalletError::NotPending)
+    }
+
+    pub(crate) fn absorb_visit(
+        &mut self,
+        programme: &Programme,
+        site: SiteId,
+        round: Round,
+        answer: &[u8],
+    ) -> Result<Event, WalletError> {
+        let at = self.visit_at(site, round)?;
+        let visit = &self.visits[at];
+        let response = RedeemResponse::decode(answer)?;
+        let shown: Vec<ShownVoucher> =
+            visit.marks.iter().filter_map(|mark| self.voucher(mark)).map(|voucher| *voucher.shown()).collect();
+        let spares: Vec<EncodedPoint> = visit.attempts.iter().map(|attempt| holder_key(&attempt.spare)).collect();
+        response.check_visit(&programme.in_force(round)?, &visit.place, &shown, &spares)?;
+        let handover = Handover::new(&visit.place, &response);
+        self.keep_receipts(response.receipts);
+        if response.outcome == Outcome::AcceptedAtCounter {
+            // The vouchers stay: only the other counter can say what became of the goods.
+            return Ok(Event::AtAnotherCounter(handover));
+        }
+        let visit = self.visits.remove(at);
+        self.vouchers.retain(|voucher| !visit.marks.contains(&voucher.shown().mark()));
+        self.faults.retain(|mark, _| !visit.marks.contains(mark));
+        if let Some(slip) = response.owed {
+            let spare = visit.attempts.into_iter().map(|attempt| attempt.spare);
+            let spare = spare.into_iter().find(|spare| holder_key(spare) == slip.content.holder);
+            let spare = spare.expect("the response was checked against these keys");
+            self.owed.push(Owed { slip, spare, request: None, collected: false });
+        }
+        self.latest = Some(handover.clone());
+        Ok(Event::Redeemed(handover))
+    }
+
+    pub(crate) fn refuse_visit(
+        &mut self,
+        programme: &Programme,
+        site: SiteId,
+        round: Round,
+        refusal: &Refusal,
+    ) -> Result<Next, WalletError> {
+        let at = self.visit_at(site, round)?;
+        let Some(signed) = &refusal.signed else {
+            return Ok(if refusal.is_transient() { Next::Send } else { Next::Stop });
+        };
+        let visit = &self.visits[at];
+        let slip = RefusalSlip::decode(signed).map_err(|_| WalletError::Word)?;
+        let terms = slip.verify(&visit.place.site_key(&programme.in_force(round)?)?).map_err(|_| WalletError::Word)?;
+        let known = visit.attempts.iter().any(|attempt| attempt.quote == terms.quote);
+        if terms.place != visit.place || !terms.marks.iter().all(|mark| visit.marks.contains(mark)) {
+            return Err(WalletError::Word);
+        }
+        let (code, marks) = (terms.code, terms.marks.clone());
+        // Without this visit's quote the slip may be about somebody else: it is kept, and changes nothing.
+        if !known {
+            self.keep_refusal(slip);
+            return Ok(Next::Stop);
+        }
+        let next = match code {
+            RefusalCode::KeyUnknown
+            | RefusalCode::OtherRound
+            | RefusalCode::OtherSite
+            | RefusalCode::OtherSlot
+            | RefusalCode::VoucherInvalid
+            | RefusalCode::AlreadyRedeemed
+            | RefusalCode::Swapped => {
+                let rest = visit.marks.iter().any(|mark| !marks.contains(mark));
+                self.faults.extend(marks.iter().map(|mark| (*mark, code)));
+                // An earlier request of the visit may have been accepted: its keys may be all that collects what is owed.
+                let disputed = code == RefusalCode::AlreadyRedeemed;
+                self.visits[at].state = if disputed { State::Disputed } else { State::Declined };
+                if rest { Next::Quote } else { Next::Stop }
+            }
+            RefusalCode::QuoteUnknown | RefusalCode::LineNotQuoted => {
+                self.visits[at].state = State::Declined;
+                Next::Quote
+            }
+            _ => {
+                self.visits[at].state = State::Declined;
+                Next::Stop
+            }
+        };
+        self.keep_refusal(slip);
+        Ok(next)
+    }
+
+    pub(crate) fn absorb_collection(&mut self, holder: EncodedPoint, answer: &[u8]) -> Result<Event, WalletError> {
+        let waiting = |owed: &&mut Owed| owed.is(holder) && owed.request.is_some();
+        let owed = self.owed.iter_mut().find(waiting).ok_or(WalletError::NotPending)?;
+        let response = RedeemResponse::decode(answer)?;
+        response.check_collection(&owed.slip)?;
+        let handover = Handover::new(&owed.slip.content.place, &response);
+        if response.outcome == Outcome::AcceptedAtCounter {
+            return Ok(Event::AtAnotherCounter(handover));
+        }
+        (owed.collected, owed.request) = (true, None);
+        self.latest = Some(handover.clone());
+        Ok(Event::Collected(handover))
+    }
+
+    pub(crate) fn refuse_collection(
+        &mut self,
+        programme: &Programme,
+        holder: EncodedPoint,
+        refusal: &Refusal,
+    ) -> Result<Next, WalletError> {
+        let waiting = |owed: &&mut Owed| owed.is(holder) && owed.request.is_some();
+        let owed = self.owed.iter_mut().find(waiting).ok_or(WalletError::NotPending)?;
+        let (place, _) = owed.request.as_ref().ok_or(WalletError::NotPending)?;
+        let place = *place;
+        let Some(signed) = &refusal.signed else {
+            return Ok(if refusal.is_transient() { Next::Send } else { Next::Stop });
+        };
+        let slip = RefusalSlip::decode(signed).map_err(|_| WalletError::Word)?;
+        slip.verify(&place.site_key(&programme.in_force(place.round)?)?).map_err(|_| WalletError::Word)?;
+        if slip.content.place != place {
+            return Err(WalletError::Word);
+        }
+        // The slip and its key stay: a site that lies now has signed both.
+        owed.request = None;
+        self.keep_refusal(slip);
+        Ok(Next::Stop)
+    }
+
+    fn keep_refusal(&mut self, slip: RefusalSlip) {
+        if !self.refusals.contains(&slip) {
+            self.refusals.push(slip);
+        }
+        let surplus = self.refusals.len().saturating_sub(MAX_REFUSALS);
+        self.refusals.drain(..surplus);
+    }
+}
+
+impl Visit {
+    fn is(&self, site: SiteId, round: Round) -> bool {
+        (self.place.site, self.place.round) == (site, round)
+    }
+
+    pub(crate) fn task(&self) -> Task {
+        Task::Visit(self.place.site, self.place.round)
+    }
+
+    /// Whether a voucher must not go elsewhere: the visit may have been accepted.
+    pub(crate) fn holds(&self, mark: &Mark) -> bool {
+        self.state != State::Declined && self.marks.contains(mark)
+    }
+
+    pub(crate) fn outgoing(&self) -> Option<Outgoing> {
+        let attempt = self.attempts.last().filter(|_| self.state == State::Open)?;
+        Some(Outgoing { endpoint: Endpoint::Redeem(self.place.site), body: Zeroizing::new(attempt.request.clone()) })
+    }
+}
+
+impl Owed {
+    fn is(&self, holder: EncodedPoint) -> bool {
+        self.slip.content.holder == holder
+    }
+
+    pub(crate) fn outgoing(&self) -> Option<Outgoing> {
+        let (place, request) = self.request.as_ref()?;
+        Some(Outgoing { endpoint: Endpoint::Collect(place.site), body: Zeroizing::new(request.clone()) })
+    }
+}
+
+impl Handover {
+    fn new(place: &Place, response: &RedeemResponse) -> Self {
+        Self {
+            site: place.site,
+            round: place.round,
+            outcome: response.outcome,
+            visit: response.visit,
+            units: response.units.clone(),
+            owed: response.owed.as_ref().map(|slip| slip.content.lines.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// Whether a voucher is of the quote's round, site and lines ([7.1-M2]).
+fn fits(view: &InForce<'_>, quote: &Quote, mark: &Mark) -> bool {
+    let terms = &quote.content;
+    view.key(mark.key).is_some_and(|entry| {
+        entry.id.round == view.round
+            && entry.id.site.is_none_or(|site| site == terms.place.site)
+            && terms.lines.contains(&entry.id.line)
+    })
+}
+
+fn is_same_set(left: &[Mark], right: &[Mark]) -> bool {
+    let sorted = |marks: &[Mark]| {
+        let mut marks = marks.to_vec();
+        marks.sort_unstable();
+        marks
+    };
+    sorted(left) == sorted(right)
+}
