@@ -8,7 +8,7 @@
 mod error;
 mod pin;
 
-use std::{io::Read as _, net::IpAddr, time::Duration};
+use std::{fmt, io::Read as _, net::IpAddr, time::Duration};
 
 use annona_protocol::signature::PublicKey;
 use reqwest::{
@@ -19,6 +19,7 @@ use reqwest::{
 };
 
 pub use error::{Problem, TransportError};
+use zeroize::Zeroizing;
 
 /// What protocol messages are sent as.
 pub const MESSAGE_TYPE: &str = "application/octet-stream";
@@ -63,11 +64,18 @@ impl Default for Options {
 }
 
 /// A blocking client of one server. Not to be used inside an asynchronous runtime.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
     origin: String,
     http: HttpClient,
     max_body: usize,
+    token: Option<Zeroizing<String>>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({})", self.origin)
+    }
 }
 
 impl Client {
@@ -99,7 +107,13 @@ impl Client {
             ),
         };
         let http = builder.build().map_err(|source| TransportError::Client { source })?;
-        Ok(Self { origin, http, max_body: options.max_body })
+        Ok(Self { origin, http, max_body: options.max_body, token: None })
+    }
+
+    /// The same client with an operator's token in every request.
+    #[must_use]
+    pub fn with_token(self, token: &str) -> Self {
+        Self { token: Some(Zeroizing::new(token.trim().to_owned())), ..self }
     }
 
     /// Posts a message and gives the answer's body.
@@ -123,6 +137,10 @@ impl Client {
     }
 
     fn run(&self, request: RequestBuilder) -> Result<Vec<u8>, TransportError> {
+        let request = match &self.token {
+            Some(token) => request.bearer_auth(token.as_str()),
+            None => request,
+        };
         let response = request.send().map_err(TransportError::of_sending)?;
         let status = response.status();
         if status.is_success() { self.body(response) } else { Err(self.refusal(response)) }
