@@ -98,6 +98,9 @@ pub enum AgentError {
     Tries(u32),
 }
 
+/// A task that went on, and what came of it.
+pub type Resumed = (Task, Result<Event, AgentError>);
+
 /// A wallet with its medium and its link.
 #[derive(Debug)]
 pub struct Agent<P, L> {
@@ -292,7 +295,7 @@ impl<P: Persist, L: Link> Agent<P, L> {
         &mut self,
         programme: &Programme,
         rng: &mut R,
-    ) -> Result<Vec<(Task, Result<Event, AgentError>)>, AgentError> {
+    ) -> Result<Vec<Resumed>, AgentError> {
         let mut done = Vec::new();
         for task in self.wallet.tasks() {
             match self.drive(programme, task, rng) {

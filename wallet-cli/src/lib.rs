@@ -26,7 +26,7 @@ mod swap;
 mod visit;
 mod wallet;
 
-pub use agent::{Agent, AgentError, Link, LinkError, Persist};
+pub use agent::{Agent, AgentError, Link, LinkError, Persist, Resumed};
 pub use backoff::Backoff;
 pub use error::WalletError;
 pub use http::HttpLink;

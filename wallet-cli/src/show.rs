@@ -304,9 +304,9 @@ impl PendingShow {
             let Attempt { view, context, request } = self.attempts.remove(at);
             match context.finish(programme, view, answer, rng) {
                 Ok(done) => return Ok(done),
-                Err((context, why)) => {
-                    self.attempts.insert(at, Attempt { view, context, request });
-                    error = why;
+                Err(rejected) => {
+                    self.attempts.insert(at, Attempt { view, context: *rejected.context, request });
+                    error = rejected.error;
                 }
             }
         }
@@ -335,7 +335,7 @@ impl Attempt {
     }
 }
 
-type Finished = Result<(Credential, Vec<Voucher>), (Context, WalletError)>;
+type Finished = Result<(Credential, Vec<Voucher>), Rejected<Context, WalletError>>;
 
 impl Context {
     fn endpoint(&self) -> Endpoint {
@@ -357,34 +357,38 @@ impl Context {
         let view = view.map(|(round, _)| programme.in_force(round)).transpose();
         let view = match view {
             Ok(view) => view,
-            Err(error) => return Err((self, error.into())),
+            Err(error) => return Err(rejected(self, error.into())),
         };
         match (self, view) {
             (Self::Enrol(context), _) => {
                 let done = finish(context, answer, |context, response: &EnrolResponse| {
                     context.finish(programme, response, rng)
                 });
-                done.map(alone).map_err(|(context, error)| (Self::Enrol(context), error))
+                done.map(alone).map_err(|(context, error)| rejected(Self::Enrol(context), error))
             }
             (Self::RollOver(context), Some(view)) => {
                 let done = finish(context, answer, |context, response: &RollOverResponse| {
                     context.finish(&view, response, rng)
                 });
-                done.map(alone).map_err(|(context, error)| (Self::RollOver(context), error))
+                done.map(alone).map_err(|(context, error)| rejected(Self::RollOver(context), error))
             }
             (Self::Draw(context), Some(view)) => {
                 let done =
                     finish(context, answer, |context, response: &DrawResponse| context.finish(&view, response, rng));
-                done.map_err(|(context, error)| (Self::Draw(context), error))
+                done.map_err(|(context, error)| rejected(Self::Draw(context), error))
             }
             (Self::Amend(context), Some(view)) => {
                 let done =
                     finish(context, answer, |context, response: &AmendResponse| context.finish(&view, response, rng));
-                done.map(alone).map_err(|(context, error)| (Self::Amend(context), error))
+                done.map(alone).map_err(|(context, error)| rejected(Self::Amend(context), error))
             }
-            (context, None) => Err((context, WalletError::NotPending)),
+            (context, None) => Err(rejected(context, WalletError::NotPending)),
         }
     }
+}
+
+fn rejected(context: Context, error: WalletError) -> Rejected<Context, WalletError> {
+    Rejected { context: Box::new(context), error }
 }
 
 fn alone(credential: Credential) -> (Credential, Vec<Voucher>) {

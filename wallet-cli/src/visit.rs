@@ -321,7 +321,7 @@ impl Visit {
 
     /// Whether a voucher must not go elsewhere: the visit may have been accepted.
     pub(crate) fn holds(&self, mark: &Mark) -> bool {
-        self.state != State::Declined && self.marks.contains(mark)
+        self.state == State::Open && self.marks.contains(mark)
     }
 
     pub(crate) fn outgoing(&self) -> Option<Outgoing> {
