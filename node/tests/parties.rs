@@ -198,6 +198,26 @@ fn what_was_accepted_in_an_earlier_batch_is_handed_over_once() {
     assert_eq!(open.site.close_round().unwrap().content.units, vec![(FOOD, Units(3))]);
 }
 
+/// The same with a part that is owed: the slip comes again, nothing is promised twice, and no part of the visit goes alone.
+#[test]
+fn an_owed_visit_of_an_earlier_batch_keeps_its_slip() {
+    let world = world();
+    let (_, vouchers) = world.drawn(&[(FOOD, 3)]);
+    let open = world.site(0, 2);
+    let all: Vec<&Voucher> = vouchers.iter().collect();
+    let first = open.redeem(&all).unwrap();
+    assert!(first.owed.is_some());
+    open.site.close_batch(true).unwrap();
+    assert_eq!(open.redeem(&all[..1]), Err(RefusalCode::AlreadyRedeemed), "a part of it");
+    let again = open.redeem(&all).unwrap();
+    assert_eq!((again.outcome, &again.units, &again.owed), (Outcome::AlreadyAccepted, &first.units, &first.owed));
+    open.site.handed_over(again.visit).unwrap();
+    assert!(open.redeem(&all).unwrap().units.is_empty());
+    open.site.close_batch(true).unwrap();
+    let after = open.redeem(&all).unwrap();
+    assert_eq!((after.outcome, after.units.len()), (Outcome::AlreadyHandedOver, 0));
+}
+
 /// Many threads show overlapping visits: each voucher counts once.
 #[test]
 fn racing_visits_count_once() {

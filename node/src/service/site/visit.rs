@@ -309,6 +309,27 @@ fn stored_answer(
     }))
 }
 
+/// The visit that outlived its batch and has exactly these vouchers.
+fn kept_visit(connection: &Connection, earlier: &BTreeMap<Mark, Known>) -> Result<Option<Digest>, Undone> {
+    let kept = connection
+        .prepare_cached("SELECT visit FROM visits WHERE kept = 1")?
+        .query_map([], |row| Ok(Digest(row.get(0)?)))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    for visit in kept {
+        let Some((answer, ..)) = load_visit(connection, visit)? else { continue };
+        let marks: BTreeSet<Mark> = answer.receipts.iter().map(|receipt| receipt.content.mark).collect();
+        if marks.iter().eq(earlier.keys()) {
+            return Ok(Some(visit));
+        }
+        // A part of it: what of it is still due nobody can say.
+        let shared: Vec<Mark> = marks.into_iter().filter(|mark| earlier.contains_key(mark)).collect();
+        if !shared.is_empty() {
+            return refused(RefusalCode::AlreadyRedeemed, shared);
+        }
+    }
+    Ok(None)
+}
+
 /// The job that accepts a visit.
 struct Acceptance {
     visit: Digest,
@@ -417,6 +438,10 @@ impl Acceptance {
 
     /// After the close only the vouchers themselves say what was accepted. The receipts are the same bytes as before.
     fn regrouped(&self, connection: &Connection, earlier: &BTreeMap<Mark, Known>) -> Result<RedeemResponse, Undone> {
+        if let Some(visit) = kept_visit(connection, earlier)? {
+            let answer = stored_answer(connection, visit, Some(self.counter))?;
+            return answer.map_or_else(|| refused(RefusalCode::AlreadyRedeemed, earlier.keys().copied()), Ok);
+        }
         let outcome = if earlier.values().any(|known| known.counter != self.counter.0) {
             Outcome::AcceptedAtCounter
         } else if earlier.values().all(|known| known.handed) {
