@@ -473,11 +473,9 @@ impl Acceptance {
     }
 
     fn remember(&self, connection: &Connection, answer: &RedeemResponse) -> Result<(), Undone> {
-        connection.prepare_cached("INSERT INTO visits VALUES (?1, ?2, 0, ?3)")?.execute(params![
-            self.visit.0,
-            self.counter.0,
-            answer.encode()
-        ])?;
+        connection
+            .prepare_cached("INSERT INTO visits (visit, counter, handed, answer, owed) VALUES (?1, ?2, 0, ?3, ?4)")?
+            .execute(params![self.visit.0, self.counter.0, answer.encode(), answer.owed.is_some()])?;
         Ok(())
     }
 
