@@ -17,7 +17,7 @@ use crate::{
     home::{HomeError, IssuerHome},
     keys::Passphrase,
     officers::Proposal,
-    publisher::{Announcer, LogOwner, PublishError, Publisher},
+    publisher::{AnnounceError, Announcer, LogOwner, PublishError, Publisher},
     server::{self, Config, Running, ServeError},
     service::{
         issuer::{IssuerError, IssuerService},
@@ -139,8 +139,9 @@ impl server::issuer::Hooks for IssuerHooks {
     }
 
     fn announcement(&self) -> Option<Vec<u8>> {
-        match self.announcer.newest(self.service.store()) {
-            Ok(found) => found.map(|bytes| bytes.to_vec()),
+        match self.announcer.announcement() {
+            Ok(bytes) => Some(bytes.to_vec()),
+            Err(AnnounceError::NotYet) => None,
             Err(error) => {
                 tracing::error!(code = "announcement", error = %error, "no announcement");
                 None
@@ -199,7 +200,7 @@ impl Node {
             }
         };
         let publishing = Publishing::start(publisher, clients, every(config), between)?;
-        let announcer = Announcer::default();
+        let announcer = Announcer::new(Arc::clone(&service));
         let hooks = Arc::new(IssuerHooks { home, passphrase, service: Arc::clone(&service), announcer, publishing });
         let running = server::issuer::run(service, config, hooks)?;
         Ok(Self { running })

@@ -7,7 +7,7 @@ use annona_node::{
     caseload::import::{Cases, Mapping},
     home::IssuerHome,
     officers::Proposal,
-    publisher::export_issuer,
+    publisher::{Announcer, export_issuer},
     random,
     runner::Node,
     server::Config,
@@ -247,9 +247,10 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
         Command::Operators { command, opened } => operators::run(command, opened.open()?.1.store()),
         Command::Export { folder, opened } => {
             let (home, service) = opened.open()?;
-            let published = home.published();
-            service.with_programme(|programme| export_issuer(service.store(), programme, &published, folder))?;
-            say(folder.display())
+            let service = std::sync::Arc::new(service);
+            let size = export_issuer(&service, &home.received(), folder)?;
+            write(&folder.join("announcement.bin"), &Announcer::new(service).announcement()?)?;
+            say(format!("{}: the log up to {size} leaves", folder.display()))
         }
         Command::Tickets(Tickets::Import { .. }) => {
             let Command::Tickets(import) = command else { return Ok(()) };

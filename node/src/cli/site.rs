@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use annona_node::{
     home::SiteHome,
+    publisher::export_site,
     runner::Node,
     server::Config,
     service::site::{SiteOptions, SiteService},
@@ -78,6 +79,13 @@ pub(super) enum Command {
     Announce {
         /// The announcement.
         announcement: PathBuf,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Writes the site's part of what anyone may audit: its published log, and the packs that it was opened with.
+    Export {
+        /// The folder.
+        folder: PathBuf,
         #[command(flatten)]
         opened: Opened,
     },
@@ -216,6 +224,10 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
         Command::Announce { announcement, opened } => {
             opened.open()?.announce(&read(announcement)?)?;
             say("the site knows the newest version")
+        }
+        Command::Export { folder, opened } => {
+            let size = export_site(&opened.open()?, folder)?;
+            say(format!("{}: the log up to {size} leaves", folder.display()))
         }
         Command::Stock { stock, opened } => {
             let stock = stock.iter().map(|text| stock_of(text)).collect::<anyhow::Result<BTreeMap<_, _>>>()?;

@@ -25,7 +25,7 @@ use annona_protocol::log::{
     note::{self, sign_checkpoint},
     tile::{self, TileKind},
 };
-pub use export::{ExportError, copy_log, export_issuer, export_site, site_folder};
+pub use export::{ExportError, export_issuer, export_site};
 use files::FileError;
 pub use owner::{LogOwner, LogTerms};
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -258,7 +258,7 @@ impl<S: LogOwner> Publisher<S> {
     /// # Errors
     /// [`PublishError::Store`].
     pub fn cosigned(&self) -> Result<Option<(u64, Vec<u8>)>, PublishError> {
-        Ok(self.store().read(cosigned)?)
+        cosigned(self.store())
     }
 
     /// Computes all roots of tiles anew from the entries, and writes every file that is missing. Returns how many were.
@@ -446,11 +446,13 @@ fn promise(connection: &Connection, size: u64, root: TreeHash) -> Result<(), Pub
     if promised == root.0 { Ok(()) } else { Err(PublishError::SecondRoot { size }) }
 }
 
-fn cosigned(connection: &Connection) -> rusqlite::Result<Option<(u64, Vec<u8>)>> {
-    connection
-        .prepare_cached("SELECT size, note FROM checkpoints WHERE note IS NOT NULL ORDER BY size DESC LIMIT 1")?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()
+fn cosigned(store: &Store) -> Result<Option<(u64, Vec<u8>)>, PublishError> {
+    Ok(store.read(|connection| {
+        connection
+            .prepare_cached("SELECT size, note FROM checkpoints WHERE note IS NOT NULL ORDER BY size DESC LIMIT 1")?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+    })?)
 }
 
 /// What a file of the log holds, from rows.
