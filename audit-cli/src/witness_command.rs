@@ -1,7 +1,7 @@
 //! `annona-audit witness`: makes a witness' key and serves with it.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -101,7 +101,8 @@ fn serve(options: Serve) -> Result<(), WitnessFailure> {
     if logs.is_empty() && logs_file.is_none() {
         return Err(WitnessFailure::NoLog);
     }
-    tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(tracing::Level::WARN).init();
+    let colours = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(colours).with_max_level(tracing::Level::WARN).init();
     let key = WitnessKey::read(&path)?;
     if key.name() != name {
         return Err(WitnessFailure::Name { path, name: key.name().to_owned() });
