@@ -335,10 +335,13 @@ pub(crate) struct Published {
     pub(crate) witness: Witness,
 }
 
-/// The witness' own key, for the cheats that it joins.
+/// The witness' own key, for the cheats that it joins: its file is `annona-witness-key-v1+name+id+seed`.
 fn corrupt_witness(parties: &Parties) -> anyhow::Result<Witness> {
-    let key = annona_audit::witness::read_key(&parties.folder.join("witness.key"))?;
-    Ok(Witness::new(WITNESS, key, 0))
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let file = std::fs::read_to_string(parties.folder.join("witness.key"))?;
+    let seed = file.trim_end().splitn(4, '+').nth(3).context("a seed stands last")?;
+    let seed = <[u8; 32]>::try_from(STANDARD.decode(seed)?).ok().context("a seed has 32 bytes")?;
+    Ok(Witness::new(WITNESS, SigningKey::from_bytes(&seed), 0))
 }
 
 /// The programme as the issuer announces it, once a round's opening is published and cosigned.
