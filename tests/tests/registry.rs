@@ -12,7 +12,7 @@ use annona_protocol::{
     programme::TicketKind,
     registry::{self, CONTEXTS, RANGE_PROOF, VERSION, kind, operation, tag},
     slip::RefusalCode,
-    ticket::TicketCode,
+    ticket::{TicketCode, TicketSlip},
 };
 
 fn root() -> PathBuf {
@@ -126,6 +126,57 @@ fn audit_checks_are_listed() {
         .iter()
         .map(|check| vec![check.number().to_owned(), check.code().to_owned(), check.meaning().replace('`', "")]);
     assert_eq!(cells("9. Audit checks", 3), expected.collect());
+}
+
+/// The codes of the services' errors, as their sources list them, and those that a slip or a signed word carries instead.
+#[test]
+fn problem_codes_of_the_services_are_listed() {
+    let listed: BTreeSet<String> = cells("11. Problem codes", 2)
+        .into_iter()
+        .map(|row| {
+            let status: u16 = row[1].parse().expect("a status");
+            assert!((400..600).contains(&status), "{}", row[0]);
+            row[0].clone()
+        })
+        .collect();
+    for (file, fewest) in [("issuer", 25), ("site", 20)] {
+        let path = root().join(format!("node/src/service/{file}/mod.rs"));
+        let source = fs::read_to_string(path).expect("readable");
+        let (_, rest) = source.split_once("pub fn code(&self) -> &'static str {").expect("the codes");
+        let body = rest.split("\n    }\n").next().expect("their end");
+        let codes: Vec<&str> = body.split('"').skip(1).step_by(2).filter(|code| *code != "session-gone").collect();
+        assert!(codes.len() >= fewest, "{file}: the source was not understood");
+        for code in codes {
+            assert!(listed.contains(code), "{file}: {code} is not listed");
+        }
+    }
+}
+
+/// The magic lines of the node's files stand in its sources.
+#[test]
+fn magic_lines_of_the_node_are_those_of_the_sources() {
+    let text = section(&page(), "12. Texts and files of the node");
+    for (file, magic) in [
+        ("officers.rs", "annona proposal 1"),
+        ("officers/key.rs", "annona officer key 1"),
+        ("service/site/counters.rs", "annona counter 1"),
+    ] {
+        let source = fs::read_to_string(root().join("node/src").join(file)).expect("readable");
+        assert!(source.contains(&format!("b\"{magic}\\n\"")), "{file}");
+        assert!(text.contains(&format!("| `{magic}` |")), "{magic}");
+    }
+}
+
+/// The example of a ticket slip is one.
+#[test]
+fn the_example_of_a_ticket_slip_reads_back() {
+    let text = section(&page(), "12. Texts and files of the node");
+    let (_, rest) = text.split_once("*Example*: `").expect("an example");
+    let example = rest.split('`').next().expect("its end");
+    let slip = TicketSlip::parse(example).expect("a slip");
+    assert_eq!(*slip.to_qr().expect("its text"), example);
+    assert!(text.contains(&format!("at most {} bytes, all", TicketSlip::MAX_BYTES)));
+    assert!(text.contains(&format!("at most {} bytes |", TicketSlip::MAX_SERVER_BYTES)));
 }
 
 /// The protocol's sources without tests, and without what only tests use.
