@@ -86,6 +86,21 @@ fn every_rule_names_its_test_or_says_that_there_is_none() {
     }
 }
 
+/// What the threat model calls built rests on tests that exist: its long names in backticks are theirs.
+#[test]
+fn the_threat_model_names_tests_that_exist() {
+    let page = fs::read_to_string(root().join("spec/threats.md")).unwrap();
+    let functions = functions();
+    let is_name = |word: &&str| {
+        word.split('_').count() > 3 && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    let names: BTreeSet<&str> = page.split('`').skip(1).step_by(2).filter(is_name).collect();
+    assert!(names.len() > 20, "the names are not found");
+    for name in names {
+        assert!(functions.iter().any(|function| function.starts_with(name)), "there is no test {name}");
+    }
+}
+
 /// The search for rules and tests can fail.
 #[test]
 fn a_rule_without_a_test_is_seen() {
