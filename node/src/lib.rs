@@ -1,6 +1,7 @@
 //! What an agency's headquarters and a distribution site run.
 //!
-//! [`store`] keeps everything in one SQLite file with group commit; [`service`] answers requests on top of it. [`caseload`] and
+//! [`store`] keeps everything in one SQLite file with group commit; [`service`] answers requests on top of it;
+//! [`server`] brings them over HTTP. [`caseload`] and
 //! [`authoring`] are the issuer's office. [`issuer`], [`site`] and [`publish`] are the same parties in memory, for tests.
 #![forbid(unsafe_code)]
 
@@ -13,6 +14,7 @@ pub mod keys;
 pub mod officers;
 pub mod publish;
 pub mod random;
+pub mod server;
 pub mod service;
 pub mod site;
 pub mod slips;
