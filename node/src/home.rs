@@ -97,6 +97,11 @@ impl IssuerHome {
         self.0.join("published")
     }
 
+    /// Where the sites' logs are kept that they sent.
+    pub fn received(&self) -> PathBuf {
+        self.0.join("received")
+    }
+
     fn issuer_key(&self) -> PathBuf {
         self.0.join("keys/issuer.age")
     }

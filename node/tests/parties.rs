@@ -185,7 +185,8 @@ fn a_visit_is_accepted_once_and_repeats_get_the_old_receipts() {
     assert_eq!(same(open.site.redeem(&request).unwrap(), Outcome::AlreadyAccepted), due);
     open.site.take_over(accepted.visit, CounterId(2)).unwrap();
     assert_eq!(same(open.redeem_at(CounterId(2), &all).unwrap(), Outcome::AlreadyAccepted), due, "taken over");
-    open.site.handed_over(accepted.visit).unwrap();
+    open.site.handed_over(accepted.visit, CounterId(2)).unwrap();
+    assert!(matches!(open.site.handed_over(accepted.visit, CounterId(2)), Err(SiteError::AlreadyHandedOver)));
     assert!(same(open.site.redeem(&request).unwrap(), Outcome::AlreadyHandedOver).is_empty());
     assert!(matches!(open.site.close_batch(false), Err(SiteError::BatchSmall { .. })));
     assert_eq!(open.site.close_batch(true).unwrap(), accepted.receipts.len() as u64);
@@ -214,7 +215,7 @@ fn what_was_accepted_in_an_earlier_batch_is_handed_over_once() {
     open.site.close_batch(true).unwrap();
     let again = open.redeem(&all).unwrap();
     assert_eq!((again.outcome, &again.units), (Outcome::AlreadyAccepted, &vec![(FOOD, Units(3))]));
-    open.site.handed_over(again.visit).unwrap();
+    open.site.handed_over(again.visit, COUNTER).unwrap();
     let after = open.redeem(&all).unwrap();
     assert_eq!((after.outcome, after.units.len()), (Outcome::AlreadyHandedOver, 0));
     assert_eq!(open.site.close_round().unwrap().content.units, vec![(FOOD, Units(3))]);
@@ -233,7 +234,7 @@ fn an_owed_visit_of_an_earlier_batch_keeps_its_slip() {
     assert_eq!(open.redeem(&all[..1]), Err(RefusalCode::AlreadyRedeemed), "a part of it");
     let again = open.redeem(&all).unwrap();
     assert_eq!((again.outcome, &again.units, &again.owed), (Outcome::AlreadyAccepted, &first.units, &first.owed));
-    open.site.handed_over(again.visit).unwrap();
+    open.site.handed_over(again.visit, COUNTER).unwrap();
     assert!(open.redeem(&all).unwrap().units.is_empty());
     open.site.close_batch(true).unwrap();
     let after = open.redeem(&all).unwrap();
@@ -318,7 +319,7 @@ fn short_stock_is_owed_collected_once_or_voided_with_its_visit() {
     let collected = collect().unwrap();
     assert_eq!((collected.outcome, &collected.units), (Outcome::Accepted, &vec![(CASH, Units(32))]));
     assert_eq!(collect().unwrap().outcome, Outcome::AlreadyAccepted);
-    open.site.handed_over(collected.visit).unwrap();
+    open.site.handed_over(collected.visit, COUNTER).unwrap();
     let again = collect().unwrap();
     assert_eq!((again.outcome, again.units.len()), (Outcome::AlreadyHandedOver, 0));
     let numbered: Vec<(&Voucher, u32)> = cash.iter().map(|voucher| (*voucher, 1)).collect();

@@ -158,7 +158,7 @@ fn a_seized_site_links_orders_names_and_forges_nothing() {
         let bytes = request.encode();
         let answer = open.site.redeem(&bytes).unwrap();
         assert_eq!(answer.outcome, Outcome::Accepted);
-        open.site.handed_over(answer.visit).unwrap();
+        open.site.handed_over(answer.visit, CounterId(1)).unwrap();
         quotes.push(quote.content.id.0);
         spares.push(request.spare.0);
         visits.push(request_digest(&bytes).0);

@@ -8,7 +8,10 @@ use annona_node::{
     home::IssuerHome,
     keys::Passphrase,
     officers::Proposal,
+    publisher::{Announcer, export_issuer},
     random,
+    runner::Node,
+    server::Config,
     service::issuer::{Grant, IssuerService, LotPlan},
     slips::SlipSheet,
     tickets::PreparedLot,
@@ -17,7 +20,7 @@ use annona_protocol::ids::{LotId, Round};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::{NewSecret, Secret, read, read_text, round, say, say_json, write};
+use super::{NewSecret, Secret, operators, read, read_text, round, say, say_json, serve::Settings, write};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -35,6 +38,27 @@ pub(super) enum Command {
         /// The signed proposal, in one or more copies.
         #[arg(required = true)]
         proposals: Vec<PathBuf>,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Runs the issuer's server until it is told to stop.
+    Serve {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Who may do what through the running server.
+    Operators {
+        #[command(subcommand)]
+        command: operators::Command,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Writes what anyone may audit: the published log, keys, packs, the announcement, and the sites' logs that were received.
+    Export {
+        /// The folder.
+        folder: PathBuf,
         #[command(flatten)]
         opened: Opened,
     },
@@ -219,6 +243,21 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             propose(&home, "version-0", &proposal)
         }
         Command::Approve { proposals, opened } => approve(proposals, opened),
+        Command::Serve { settings, opened } => {
+            let config = settings.load(Config::issuer)?;
+            let passphrase = opened.secret.ask()?;
+            let home = IssuerHome::new(&opened.home.home);
+            let service = home.open(&passphrase, opened.second_medium.as_deref())?;
+            Ok(Node::issuer(home, service, passphrase, &config)?.run_until_signal()?)
+        }
+        Command::Operators { command, opened } => operators::run(command, opened.open()?.1.store()),
+        Command::Export { folder, opened } => {
+            let (home, service) = opened.open()?;
+            let service = std::sync::Arc::new(service);
+            let size = export_issuer(&service, &home.received(), folder)?;
+            write(&folder.join("announcement.bin"), &Announcer::new(service).announcement()?)?;
+            say(format!("{}: the log up to {size} leaves", folder.display()))
+        }
         Command::Tickets(Tickets::Import { .. }) => {
             let Command::Tickets(import) = command else { return Ok(()) };
             import_tickets(import)

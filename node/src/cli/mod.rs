@@ -2,6 +2,8 @@
 
 mod issuer;
 mod officer;
+mod operators;
+mod serve;
 mod site;
 
 use std::{

@@ -4,6 +4,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use annona_node::{
     home::SiteHome,
+    publisher::export_site,
+    runner::Node,
+    server::Config,
     service::site::{SiteOptions, SiteService},
     store::{DayCode, Role, Store, prepare_second_medium},
 };
@@ -14,7 +17,7 @@ use annona_protocol::{
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::{NewSecret, Secret, programme, read, round, say, say_json};
+use super::{NewSecret, Secret, operators, programme, read, round, say, say_json, serve::Settings};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -55,6 +58,34 @@ pub(super) enum Command {
         /// The code that was printed when the last day closed; `none` on the first day.
         #[arg(long, value_name = "CODE")]
         day_code: String,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Runs the site's server until it is told to stop.
+    Serve {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Who may do what through the running server.
+    Operators {
+        #[command(subcommand)]
+        command: operators::Command,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Takes over a newer announcement of the programme.
+    Announce {
+        /// The announcement.
+        announcement: PathBuf,
+        #[command(flatten)]
+        opened: Opened,
+    },
+    /// Writes the site's part of what anyone may audit: its published log, and the packs that it was opened with.
+    Export {
+        /// The folder.
+        folder: PathBuf,
         #[command(flatten)]
         opened: Opened,
     },
@@ -180,6 +211,23 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
                 (None, None) => anyhow::bail!("give an opening pack, or --without-pack with a round"),
             };
             say(format!("round {round} is open"))
+        }
+        Command::Serve { settings, opened } => {
+            let config = settings.load(Config::site)?;
+            let home = SiteHome::new(&opened.home.home);
+            let mut options = config.site_options();
+            options.slots.extend(opened.slot.iter().map(|slot| Slot(*slot)));
+            let service = home.open(&opened.secret.ask()?, opened.second_medium.as_deref(), options)?;
+            Ok(Node::site(home.published(), service, &config)?.run_until_signal()?)
+        }
+        Command::Operators { command, opened } => operators::run(command, opened.open()?.store()),
+        Command::Announce { announcement, opened } => {
+            opened.open()?.announce(&read(announcement)?)?;
+            say("the site knows the newest version")
+        }
+        Command::Export { folder, opened } => {
+            let size = export_site(&opened.open()?, folder)?;
+            say(format!("{}: the log up to {size} leaves", folder.display()))
         }
         Command::Stock { stock, opened } => {
             let stock = stock.iter().map(|text| stock_of(text)).collect::<anyhow::Result<BTreeMap<_, _>>>()?;

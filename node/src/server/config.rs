@@ -4,6 +4,7 @@
 //! `[section]` is `ANNONA_SECTION_KEY` in the environment.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -27,6 +28,8 @@ pub struct Config {
     pub rates: Rates,
     /// What it writes to its log of events.
     pub log: Log,
+    /// How it publishes its log.
+    pub publish: Publish,
     /// A site's counters; an issuer has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub site: Option<SiteSection>,
@@ -85,6 +88,18 @@ pub struct Rates {
     pub peer_burst: u32,
 }
 
+/// How a server publishes its log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Publish {
+    /// Where witnesses take checkpoints: submission prefixes by the names that the manifest gives them.
+    pub witnesses: BTreeMap<String, String>,
+    /// How often it is tried again without being woken, in seconds.
+    pub every_seconds: u32,
+    /// An issuer closes its batch by itself, at such a moment, once this many leaves wait. Sites close theirs by an officer.
+    pub batch_min: u32,
+}
+
 /// What a server writes to its log of events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -141,6 +156,12 @@ impl Default for Limits {
 impl Default for Rates {
     fn default() -> Self {
         Self { per_second: 1000, burst: 2000, peer_per_second: 200, peer_burst: 1000 }
+    }
+}
+
+impl Default for Publish {
+    fn default() -> Self {
+        Self { witnesses: BTreeMap::new(), every_seconds: 60, batch_min: 50 }
     }
 }
 
@@ -309,6 +330,7 @@ impl Config {
             shutdown_seconds,
         } = self.limits;
         let Rates { per_second, burst, peer_per_second, peer_burst } = self.rates;
+        let Publish { every_seconds, batch_min, .. } = self.publish;
         let bounds = [
             ("limits.connections", connections, 1, 100_000),
             ("limits.peer_connections", peer_connections, 0, 100_000),
@@ -320,6 +342,8 @@ impl Config {
             ("limits.body_seconds", body_seconds, 1, 600),
             ("limits.connection_seconds", connection_seconds, 1, DAY),
             ("limits.shutdown_seconds", shutdown_seconds, 1, 600),
+            ("publish.every_seconds", every_seconds, 1, DAY),
+            ("publish.batch_min", batch_min, 1, 1_000_000),
             ("rates.per_second", per_second, 0, 1_000_000),
             ("rates.burst", burst, 1, 1_000_000),
             ("rates.peer_per_second", peer_per_second, 0, 1_000_000),
@@ -393,6 +417,7 @@ fn overlay(table: &mut Table, place: &str, key: &(String, String), text: &str) -
     let value = match old {
         Value::String(_) => Value::String(text.to_owned()),
         Value::Array(_) => toml_value(place, &format!("[{text}]"))?,
+        Value::Table(_) => toml_value(place, &format!("{{ {text} }}"))?,
         _ => toml_value(place, text)?,
     };
     // By itself first, so that an error can say where the value came from.

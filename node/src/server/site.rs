@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use annona_protocol::{
     ids::{Digest, LineId, QuoteId, Units},
+    programme::Announcement,
     redeem::{BearerVoucher, CollectRequest, RedeemRequest, RedeemResponse, VoidRequest},
     slip::OpeningPack,
     wire::Message as _,
@@ -124,6 +125,7 @@ fn routes(site: Arc<Site>) -> OpenApiRouter {
         .routes(routes!(open_without_pack))
         .routes(routes!(close_batch))
         .routes(routes!(close_round))
+        .routes(routes!(announce))
         .routes(routes!(status))
         .with_state(site)
 }
@@ -197,12 +199,17 @@ async fn collect(State(site): Own, request: Request) -> Result<Response, Refusal
 
 /// The goods of a visit go out.
 #[utoipa::path(post, path = "/operator/handed-over/{visit}", tag = "operators", security(("distributor" = [])),
-    params(("visit" = String, Path, description = "The visit, 64 hexadecimal digits", pattern = "^[0-9a-f]{64}$")),
+    params(AtCounter, ("visit" = String, Path, description = "The visit, 64 hexadecimal digits", pattern = "^[0-9a-f]{64}$")),
     responses((status = 204, description = "It is written down"), OperatorProblems))]
-async fn handed_over(State(site): Own, Path(visit): Path<String>, headers: HeaderMap) -> Result<StatusCode, Refusal> {
+async fn handed_over(
+    State(site): Own,
+    Path(visit): Path<String>,
+    Query(at): Query<AtCounter>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
     site.app.authorize(&headers, &[Role::Distributor]).await?;
     let visit = Digest(parse_hex(&visit)?);
-    site.act(move |own| own.service.handed_over(visit)).await?;
+    site.act(move |own| own.service.handed_over(visit, CounterId(at.counter))).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -231,6 +238,17 @@ async fn take_over(
     site.app.authorize(&headers, &[Role::Supervisor]).await?;
     let visit = Digest(parse_hex(&visit)?);
     site.act(move |own| own.service.take_over(visit, CounterId(at.counter))).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes over a newer announcement of the programme: rounds that were opened since.
+#[utoipa::path(post, path = "/operator/announcement", tag = "operators", security(("supervisor" = [])),
+    request_body(content = Bytes, content_type = "application/octet-stream", description = "An Announcement"),
+    responses((status = 204, description = "The site knows it"), OperatorProblems))]
+async fn announce(State(site): Own, request: Request) -> Result<StatusCode, Refusal> {
+    site.app.authorize(request.headers(), &[Role::Supervisor]).await?;
+    let body = site.app.body(request, Announcement::MAX_BYTES, MESSAGE_TYPE).await?;
+    site.act(move |own| own.service.announce(&body)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

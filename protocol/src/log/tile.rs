@@ -179,7 +179,10 @@ pub fn tiles_between<E: AsRef<[u8]>>(entries: &[E], old_size: u64) -> Result<Vec
 
 /// An entry bundle: each entry behind its big-endian `u16` length. `first` is the log index of the first entry, for
 /// errors.
-fn encode_bundle<E: AsRef<[u8]>>(entries: &[E], first: u64) -> Result<Vec<u8>, TileError> {
+///
+/// # Errors
+/// [`TileError::EntryTooLong`].
+pub fn encode_bundle<E: AsRef<[u8]>>(entries: &[E], first: u64) -> Result<Vec<u8>, TileError> {
     let mut bytes = Vec::new();
     for (index, entry) in (first..).zip(entries) {
         let entry = entry.as_ref();
@@ -191,7 +194,7 @@ fn encode_bundle<E: AsRef<[u8]>>(entries: &[E], first: u64) -> Result<Vec<u8>, T
 }
 
 /// The entries of a bundle, or `None` if it is not a sequence of exactly `width` entries.
-fn decode_bundle(mut bytes: &[u8], width: u16) -> Option<Vec<Vec<u8>>> {
+pub fn decode_bundle(mut bytes: &[u8], width: u16) -> Option<Vec<Vec<u8>>> {
     let mut entries = Vec::new();
     for _ in 0..width {
         let (length, rest) = bytes.split_first_chunk()?;
@@ -203,7 +206,7 @@ fn decode_bundle(mut bytes: &[u8], width: u16) -> Option<Vec<Vec<u8>>> {
 }
 
 /// The hashes of a tile, or `None` if it is not exactly `width` hashes.
-fn decode_hashes(bytes: &[u8], width: u16) -> Option<Vec<TreeHash>> {
+pub fn decode_hashes(bytes: &[u8], width: u16) -> Option<Vec<TreeHash>> {
     let (hashes, rest) = bytes.as_chunks();
     (rest.is_empty() && hashes.len() == usize::from(width)).then(|| hashes.iter().copied().map(TreeHash).collect())
 }

@@ -74,8 +74,11 @@ pub enum SiteError {
     #[error("the manifest names another log key for site {0}. Check the site's number and its key file")]
     Key(SiteId),
     /// The visit is unknown, or its batch is closed.
-    #[error("no such visit in the open batch. Let the household show its vouchers again")]
+    #[error("no such visit at this counter in the open batch. Let the household show its vouchers again")]
     VisitUnknown,
+    /// The goods of the visit went out before.
+    #[error("the goods of this visit were handed over before. Hand out nothing")]
+    AlreadyHandedOver,
     /// Too few leaves to hide each other.
     #[error(
         "only {waiting} leaves wait and a batch hides people behind at least {minimum}. Close it with the round, or insist"
@@ -148,6 +151,7 @@ impl SiteError {
             Self::SecondPack(_) => "pack-differs",
             Self::Key(_) => "site-key",
             Self::VisitUnknown => "visit-unknown",
+            Self::AlreadyHandedOver => "already-handed-over",
             Self::BatchSmall { .. } => "batch-small",
             Self::NotACounter => "not-a-counter",
             Self::HandoverOther => "handover-other",

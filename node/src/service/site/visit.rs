@@ -139,14 +139,21 @@ impl SiteService {
         SiteError::Refused(Box::new(self.sign(RefusalTerms { place: open.place, quote, code, marks })))
     }
 
-    /// The officer's tap: the goods of a visit go out. Durable before they do.
+    /// The officer's tap at a counter: the goods of a visit go out. Durable before they do, and once.
     ///
     /// # Errors
-    /// [`SiteError::VisitUnknown`] if there is no such visit in the open batch at this counter.
-    pub fn handed_over(&self, visit: Digest) -> Result<(), SiteError> {
+    /// [`SiteError::VisitUnknown`] if there is no such visit in the open batch, or it is another counter's;
+    /// [`SiteError::AlreadyHandedOver`].
+    pub fn handed_over(&self, visit: Digest, counter: CounterId) -> Result<(), SiteError> {
         self.opened()?;
         self.store.write(move |connection| {
-            if let Some(answer) = load_visit(connection, visit)?.map(|(answer, ..)| answer) {
+            if let Some((answer, own, handed)) = load_visit(connection, visit)? {
+                if own != counter {
+                    return Err(SiteError::VisitUnknown);
+                }
+                if handed {
+                    return Err(SiteError::AlreadyHandedOver);
+                }
                 connection.execute("UPDATE visits SET handed = 1 WHERE visit = ?1", [visit.0])?;
                 for receipt in &answer.receipts {
                     let Mark { key, holder } = receipt.content.mark;
@@ -159,9 +166,17 @@ impl SiteService {
                 return Ok(());
             }
             // A collection has its holder key for a visit.
-            let collected =
-                connection.execute("UPDATE owed SET handed = 1 WHERE holder = ?1 AND state = 1", [visit.0])?;
-            if collected == 1 { Ok(()) } else { Err(SiteError::VisitUnknown) }
+            let known: Option<bool> = connection
+                .query_row("SELECT handed FROM owed WHERE holder = ?1 AND state = 1", [visit.0], |row| row.get(0))
+                .optional()?;
+            match known {
+                Some(false) => {
+                    connection.execute("UPDATE owed SET handed = 1 WHERE holder = ?1", [visit.0])?;
+                    Ok(())
+                }
+                Some(true) => Err(SiteError::AlreadyHandedOver),
+                None => Err(SiteError::VisitUnknown),
+            }
         })?
     }
 
