@@ -153,11 +153,6 @@ const KINDS: &[Kind] = &[
     kind("handover-waits", 409, "the counter's last batch was not handed in", "Take its package to the main store first."),
     kind("handover-double", 409, "a voucher of the package was accepted here before", "Tell the supervisor."),
     kind("batch-small", 409, "too few leaves wait to hide each other", "Close the batch with the round, or insist."),
-    kind("not-a-counter", 409, "this store is not a counter's, or is one", "Ask at the store that is meant."),
-    kind("handover-other", 409, "the counter's package is of another site, round, batch or slot", "Take the package of the batch that is open."),
-    kind("handover-false", 422, "the counter's package is damaged, or not this site's", "Make it again at the counter."),
-    kind("handover-waits", 409, "the counter's last batch was not handed in", "Take its package to the main store first."),
-    kind("handover-double", 409, "a voucher of the package was accepted here before", "Tell the supervisor: the counters shared a slot."),
     kind("line-unknown", 422, "the programme has no such line", "See the manifest for its lines."),
     kind("stock-range", 422, "too many units", "Send a number below 2^63."),
 ];

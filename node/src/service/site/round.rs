@@ -193,7 +193,6 @@ fn close_batch(connection: &Connection, round: Round) -> Result<u64, SiteError> 
 pub(super) fn forget(connection: &Connection, round: Round) -> rusqlite::Result<()> {
     connection.execute("UPDATE rounds SET closed = 1 WHERE round = ?1", [round.0])?;
     connection.execute("DELETE FROM swapped WHERE round = ?1", [round.0])?;
-    connection.execute("DELETE FROM packs WHERE round = ?1", [round.0])?;
     connection.execute("DELETE FROM totals WHERE round = ?1", [round.0])?;
     // One round is open at a time, so every acceptance is of this one.
     connection.execute_batch("DELETE FROM spent; DELETE FROM visits")?;
