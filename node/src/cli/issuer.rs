@@ -6,6 +6,7 @@ use annona_node::{
     authoring::Draft,
     caseload::import::{Cases, Mapping},
     home::IssuerHome,
+    keys::Passphrase,
     officers::Proposal,
     publisher::{Announcer, Publisher, export_issuer},
     random,
@@ -235,8 +236,13 @@ pub(super) struct Opened {
 
 impl Opened {
     fn open(&self) -> anyhow::Result<(IssuerHome, IssuerService)> {
+        self.open_under(&self.secret.ask()?)
+    }
+
+    /// With a passphrase that the command needs again: a pipe gives it once.
+    fn open_under(&self, passphrase: &Passphrase) -> anyhow::Result<(IssuerHome, IssuerService)> {
         let home = IssuerHome::new(&self.home.home);
-        let service = home.open(&self.secret.ask()?, self.second_medium.as_deref())?;
+        let service = home.open(passphrase, self.second_medium.as_deref())?;
         Ok((home, service))
     }
 }
@@ -308,15 +314,16 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             import_tickets(import)
         }
         Command::Prepare { round, file, work_factor, opened } => {
-            let (home, service) = opened.open()?;
-            let draft = file.as_deref().map(draft).transpose()?;
             let passphrase = opened.secret.ask()?;
+            let (home, service) = opened.open_under(&passphrase)?;
+            let draft = file.as_deref().map(draft).transpose()?;
             let proposal = home.prepare_round(&service, *round, draft.as_ref(), &passphrase, *work_factor)?;
             propose(&home, &format!("round-{round}"), &proposal)
         }
         Command::Open { round, opened } => {
-            let (home, service) = opened.open()?;
-            home.open_round(&service, *round, &opened.secret.ask()?)?;
+            let passphrase = opened.secret.ask()?;
+            let (home, service) = opened.open_under(&passphrase)?;
+            home.open_round(&service, *round, &passphrase)?;
             say(format!("round {round} is open"))
         }
         Command::Freeze { round, closing: true, opened } => {

@@ -260,6 +260,8 @@ pub struct IssuerService {
     view: RwLock<Arc<View>>,
     sessions: Sessions,
     serials: InFlight<[u8; 32]>,
+    /// Apart from the serials: an amend claims one of each, and could name its own ticket's hash as its serial.
+    tickets: InFlight<[u8; 32]>,
     guesses: sessions::Guesses,
 }
 
@@ -309,6 +311,7 @@ impl IssuerService {
             view: RwLock::new(Arc::new(View { programme, keys })),
             sessions: Sessions::default(),
             serials: InFlight::new(PATIENCE),
+            tickets: InFlight::new(PATIENCE),
             guesses: sessions::Guesses::default(),
         })
     }

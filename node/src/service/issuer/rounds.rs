@@ -127,7 +127,7 @@ impl IssuerService {
         let view = self.view();
         let manifest = view.programme.in_force(round)?.hash;
         let store_key = super::StoreKey::new(*self.secrets.store.expose());
-        self.store.write(move |connection| {
+        let count = self.store.write(move |connection| {
             let changed = connection
                 .execute("UPDATE rounds SET closing = 1 WHERE round = ?1 AND frozen = 1 AND closing = 0", [round.0])?;
             if changed == 0 {
@@ -139,7 +139,9 @@ impl IssuerService {
             let leaf = FreezeLeaf { round, manifest, packs: Vec::new(), openings };
             LogState::load(connection)?.append(connection, &IssuerLeaf::Freeze(leaf))?;
             Ok(count)
-        })?
+        })??;
+        self.store.truncate_wal()?;
+        Ok(count)
     }
 
     /// Closes a round: no draws any more, voucher slots are deleted, sessions are dropped. The caller erases the round's master
