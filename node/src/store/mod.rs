@@ -79,7 +79,9 @@ pub enum StoreError {
     #[error("the disk failed while committing: ask again")]
     Unknown,
     /// Something else reads the file.
-    #[error("the write-ahead log could not be emptied because something reads the store. Stop that, and close the batch again")]
+    #[error(
+        "the write-ahead log could not be emptied because something reads the store. Stop that, and close the batch again"
+    )]
     Read,
     /// The writing thread is gone.
     #[error("the store has stopped. Start the program again")]

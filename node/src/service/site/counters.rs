@@ -164,7 +164,9 @@ impl SiteService {
                 return Err(SiteError::HandoverOther);
             }
             round::end_of_batch(connection)?;
-            connection.execute_batch("DELETE FROM pending; UPDATE log_state SET batches = batches + 1")?;
+            // The main store has the owed slips now: two stores would pay each twice.
+            connection
+                .execute_batch("DELETE FROM pending; DELETE FROM owed; UPDATE log_state SET batches = batches + 1")?;
             Ok(())
         })??;
         Ok(self.store.truncate_wal()?)
