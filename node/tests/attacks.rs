@@ -70,9 +70,9 @@ fn goods_of_an_earlier_batch_are_not_taken_by_two_overlapping_visits() {
     let whole = open.site.redeem(&request).unwrap();
     let part = open.redeem(&all[..1]).unwrap();
     assert_eq!((whole.outcome, part.outcome), (Outcome::AlreadyAccepted, Outcome::AlreadyAccepted));
-    open.site.handed_over(part.visit).unwrap();
-    open.site.handed_over(part.visit).unwrap();
-    assert!(matches!(open.site.handed_over(whole.visit), Err(SiteError::VisitUnknown)));
+    open.site.handed_over(part.visit, COUNTER).unwrap();
+    assert!(matches!(open.site.handed_over(part.visit, COUNTER), Err(SiteError::AlreadyHandedOver)));
+    assert!(matches!(open.site.handed_over(whole.visit, COUNTER), Err(SiteError::VisitUnknown)));
     assert!(open.site.redeem(&request).is_err(), "the stored answer does not bring them either");
     assert_eq!(open.redeem(&all), Err(RefusalCode::AlreadyRedeemed));
     assert_eq!(open.redeem(&all[1..]).unwrap().outcome, Outcome::AlreadyAccepted, "the rest still comes");

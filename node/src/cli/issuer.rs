@@ -82,12 +82,8 @@ pub(super) enum Command {
         opened: Opened,
     },
     /// Who may do what through the running server.
-    Operators {
-        #[command(subcommand)]
-        command: operators::Command,
-        #[command(flatten)]
-        opened: Opened,
-    },
+    #[command(subcommand)]
+    Operators(operators::Command<Opened>),
     /// Writes what anyone may audit: the published log, keys, packs, the announcement, and the sites' logs that were received.
     Export {
         /// The folder.
@@ -301,7 +297,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             let known = service.with_programme(Clone::clone);
             carried(&Stick::new(usb, known.id()).at_headquarters(&local, &known)?)
         }
-        Command::Operators { command, opened } => operators::run(command, opened.open()?.1.store()),
+        Command::Operators(command) => command.run(command.opened().open()?.1.store()),
         Command::Export { folder, opened } => {
             let (home, service) = opened.open()?;
             let service = std::sync::Arc::new(service);

@@ -90,12 +90,8 @@ pub(super) enum Command {
         opened: Opened,
     },
     /// Who may do what through the running server.
-    Operators {
-        #[command(subcommand)]
-        command: operators::Command,
-        #[command(flatten)]
-        opened: Opened,
-    },
+    #[command(subcommand)]
+    Operators(operators::Command<Opened>),
     /// Takes over a newer announcement of the programme.
     Announce {
         /// The announcement.
@@ -267,7 +263,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
                 None => say("nothing is cosigned yet"),
             }
         }
-        Command::Operators { command, opened } => operators::run(command, opened.open()?.store()),
+        Command::Operators(command) => command.run(command.opened().open()?.store()),
         Command::Announce { announcement, opened } => {
             opened.open()?.announce(&read(announcement)?)?;
             say("the site knows the newest version")
