@@ -143,12 +143,12 @@ fn attack(server: SocketAddr, tokens: &Tokens) -> usize {
     for (template, operations) in document["paths"].as_object().unwrap() {
         assert!(!template.contains('*'), "{template} is no path of OpenAPI");
         for path in paths(template) {
-            for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "HEAD", "BREW"] {
+            for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {
                 let operation = &operations[method.to_lowercase()];
                 if operation.is_null() {
                     let reply = send(server, method, &path, &[], &[]);
                     let is_known = reply.status == 405 && reply.header("allow").is_some() || reply.status == 404;
-                    assert!(is_known || method == "HEAD", "{method} {path}: {reply:?}");
+                    assert!(is_known, "{method} {path}: {reply:?}");
                     count += 1;
                     continue;
                 }
@@ -267,9 +267,9 @@ fn too_long_a_body_is_refused_and_the_refusal_arrives() {
     assert_eq!(http::read(&mut stream).unwrap().status, 413);
     // A length that no memory has does not make the server reserve it.
     let mut stream = connect(issuer.address);
-    let headers = [MESSAGE, ("content-length", "18446744073709551615")];
+    let headers = [MESSAGE, ("content-length", "9223372036854775807")];
     stream.write_all(http::head("POST", "/v1/surrender", &headers).as_bytes()).unwrap();
-    assert!(matches!(http::read(&mut stream).unwrap().status, 400 | 413));
+    assert_eq!(http::read(&mut stream).unwrap().status, 413);
 }
 
 #[test]
@@ -481,7 +481,7 @@ fn a_sites_numbers_stand_still_until_its_batch_closes_and_an_issuers_do_not() {
     let before = metrics(&site);
     for _ in 0..5 {
         assert_eq!(send(site.address, "POST", "/v1/quote", &[], &[]).status, 200);
-        assert_eq!(send(site.address, "POST", "/v1/redeem", &[MESSAGE], b"rubbish").status, 400);
+        assert_eq!(send(site.address, "POST", "/v1/redeem", &[MESSAGE], b"rubbish").status, 422);
     }
     assert_eq!(metrics(&site), before);
     let closed = site.supervise("/operator/close-batch?insist=true", &[], &[]).json();

@@ -287,7 +287,7 @@ struct Ready {
 
 /// Whether the process runs.
 #[utoipa::path(get, path = "/healthz", tag = "health", responses(
-    (status = 200, description = "It runs", body = String, content_type = "text/plain"), PublicProblems))]
+    (status = 200, description = "It runs", body = String, content_type = "text/plain; charset=utf-8"), PublicProblems))]
 async fn healthz() -> &'static str {
     "ok"
 }
