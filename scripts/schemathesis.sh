@@ -61,7 +61,7 @@ for party in issuer site; do
         fi
         printf '\n-- %s, asked by %s\n' "$party" "$person"
         "$tool" "${as[@]}" run "$origin/openapi.json" --checks "$checks" --phases examples,coverage,fuzzing \
-            --max-examples "$examples" --generation-database none --generation-deterministic --suppress-health-check all --warnings off \
+            --max-examples "$examples" --generation-deterministic --suppress-health-check all --warnings off \
             --request-timeout 30 --no-color || status=1
     done
 done
