@@ -13,6 +13,7 @@ use std::{
     thread,
 };
 
+use annona_node::sync::{MirrorError, Received};
 use annona_node::{
     random::os as rng,
     server::{self, Config, config::Level, operators, operators::Role, telemetry},
@@ -60,6 +61,14 @@ impl server::issuer::Hooks for Bare {
     }
 
     fn round_closed(&self, _: Round) {}
+
+    fn receive_log(&self, _: &[u8]) -> Result<Received, MirrorError> {
+        Err(MirrorError::Foreign)
+    }
+
+    fn log_state(&self, _: &str) -> Result<Received, MirrorError> {
+        Err(MirrorError::Foreign)
+    }
 }
 
 /// An issuer's server without a publisher, whose service the test keeps.

@@ -9,12 +9,11 @@
 
 use std::{
     fs,
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use annona_audit::witness::{Serving, Witness, serve};
+use annona_audit::witness::{Listen, Options, Server, Witness, WitnessKey, serve};
 use annona_node::{
     publisher::{LogOwner, LogTerms},
     store::{LogState, Role, Store, StoreError},
@@ -94,12 +93,14 @@ impl LogOwner for Plain {
 }
 
 /// A witness that serves on this machine, and a client of it.
-pub fn witness(key: SigningKey, logs: Vec<VerifierKey>, state: &Path) -> (Serving, WitnessClient) {
-    let witness = Arc::new(Witness::open(WITNESS, key, logs, state).unwrap());
-    let key = witness.verifier_key().unwrap();
-    let serving = serve(witness, SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let client = WitnessClient::new(key, &format!("http://{}", serving.address())).unwrap();
-    (serving, client)
+pub fn witness(key: SigningKey, logs: Vec<VerifierKey>, state: &Path) -> (Server, WitnessClient) {
+    let key = WitnessKey::from_seed(WITNESS, key.as_bytes()).unwrap();
+    let options = Options { state: state.to_owned(), logs, logs_file: None };
+    let witness = Arc::new(Witness::open(key, options).unwrap());
+    let key = witness.verifier_key();
+    let server = serve(witness, Listen::default()).unwrap();
+    let client = WitnessClient::new(key, &format!("http://{}", server.address())).unwrap();
+    (server, client)
 }
 
 /// A cosignature, checked with nothing of ours.
