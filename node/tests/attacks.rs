@@ -205,7 +205,7 @@ fn a_late_package_revives_nothing_and_a_slip_is_paid_by_one_store() {
 fn a_household_draws_although_a_commit_seems_to_fail() {
     let world = world();
     let (_, vouchers) = world.drawn(&[(FOOD, 3)]);
-    assert_eq!(vouchers.iter().count(), 2);
+    assert_eq!(vouchers.len(), 2);
     assert_eq!(world.programme().latest().version, 1);
 }
 

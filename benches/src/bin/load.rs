@@ -11,6 +11,7 @@ use annona_benches::{
     node::{Node, VALUES, VOUCHERS},
 };
 use annona_node::server::{self, Config};
+use annona_node::sync::{MirrorError, Received};
 use annona_protocol::{ids::Round, voucher::RoundMaster};
 use clap::Parser;
 
@@ -177,6 +178,12 @@ impl server::site::Hooks for Nothing {
 }
 
 impl server::issuer::Hooks for Nothing {
+    fn receive_log(&self, _: &[u8]) -> Result<Received, MirrorError> {
+        Err(MirrorError::Foreign)
+    }
+    fn log_state(&self, _: &str) -> Result<Received, MirrorError> {
+        Err(MirrorError::Foreign)
+    }
     fn log_grew(&self) {}
 
     fn announcement(&self) -> Option<Vec<u8>> {
