@@ -29,7 +29,7 @@ criterion: ## criterion's statistics for the same operations
 load: ## how fast an issuer and a site answer, beside what the disk and the processor allow; in one table
 	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo run --release --locked -p annona-benches --bin load'
 
-load-millions: ## redeem until a site has MILLIONS=10 million spent vouchers; takes an hour and 10 GB of disk
+load-millions: ## redeem until a site has MILLIONS=10 million spent vouchers; takes more than an hour and 5 GB of disk
 	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo run --release --locked -p annona-benches --bin load -- --millions "$$MILLIONS"'
 
 vectors: ## write spec/vectors and the examples in spec/wire.md anew
