@@ -2,10 +2,11 @@
 CASELOAD ?= caseload/caseload-2000.csv
 OUT ?= demo-out
 FUZZ_SECONDS ?= 60
-export CASELOAD OUT FUZZ_SECONDS
+MILLIONS ?= 10
+export CASELOAD OUT FUZZ_SECONDS MILLIONS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-avx2 criterion vectors ct-check ct-callgrind fuzz
+.PHONY: help demo test bench bench-avx2 criterion load load-millions vectors ct-check ct-callgrind fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1\t/p' Makefile
@@ -24,6 +25,12 @@ bench-avx2: ## the same table without AVX-512
 
 criterion: ## criterion's statistics for the same operations
 	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo bench --locked -p annona-benches'
+
+load: ## how fast an issuer and a site answer, beside what the disk and the processor allow; in one table
+	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo run --release --locked -p annona-benches --bin load'
+
+load-millions: ## redeem until a site has MILLIONS=10 million spent vouchers; takes more than an hour and 5 GB of disk
+	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo run --release --locked -p annona-benches --bin load -- --millions "$$MILLIONS"'
 
 vectors: ## write spec/vectors and the examples in spec/wire.md anew
 	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo run --release --locked -p annona-tests --bin vectors -- spec/vectors'

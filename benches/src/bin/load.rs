@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let Arguments { folder, millions } = Arguments::parse();
     match millions {
         Some(millions) => fill(&Node::new(&folder, 1)?, millions),
-        None => measure(Node::new(&folder, 1 + 2 * DRAWS.iter().map(|(_, count)| count).sum::<usize>())?)?,
+        None => measure(Node::new(&folder, 2 + 2 * DRAWS.iter().map(|(_, count)| count).sum::<usize>())?)?,
     }
     Ok(())
 }
