@@ -1,7 +1,15 @@
 //! A programme set up on disk as an office does it, for tests that run the real program.
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub, missing_docs, reason = "tests share it, and each uses a part")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "tests share it, and each uses a part"
+)]
 
+pub mod process;
 pub mod proxy;
+pub mod witness;
 
 use std::path::PathBuf;
 
