@@ -13,5 +13,5 @@ caseload=$(realpath -- "$caseload")
 out=$(realpath -m -- "$out")
 source "$(dirname "$0")/setup.sh"
 
-cargo build --release --locked -p annona-demo
-exec cargo run --quiet --release --locked -p annona-demo -- --caseload "$caseload" --out "$out"
+cargo build --release --locked -p annona-demo -p annona-node -p annona-audit
+exec "${CARGO_TARGET_DIR:-target}/release/annona-demo" --caseload "$caseload" --out "$out"

@@ -40,3 +40,4 @@ run "lints, protocol alone on one core" cargo clippy --locked -p annona-protocol
 run documentation document
 run dependencies scripts/dependencies.sh
 run tests cargo test --locked --workspace
+run "API fuzzing" scripts/schemathesis.sh

@@ -9,9 +9,12 @@
 //! ```
 //!
 //! All checks are in `annona_protocol::audit`; this crate reads files and writes text. It never links the node.
+//!
+//! [`witness`] is the other half of a donor's work: it cosigns the checkpoints of logs that only ever grow.
 #![forbid(unsafe_code)]
 
 mod load;
 pub mod print;
+pub mod witness;
 
 pub use load::{LoadError, load};

@@ -1,4 +1,4 @@
-//! `annona-audit`: verifies everything that a programme published.
+//! `annona-audit`: verifies everything that a programme published, and witnesses its logs.
 #![forbid(unsafe_code)]
 
 use std::{
@@ -17,7 +17,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rand::rngs::SysRng;
 use rand_core::{TryRng as _, UnwrapErr};
 
-/// Recomputes every total of a programme from what it published, and checks every signature and proof.
+use self::witness_command::{WitnessCommand, WitnessFailure};
+
+mod witness_command;
+
+/// Recomputes every total of a programme from what it published, checks every signature and proof, and witnesses logs.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -41,6 +45,11 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         totals: Option<PathBuf>,
     },
+    /// Makes a witness' key, or serves as a witness. Exit status: 0 done or stopped, 2 could not run.
+    Witness {
+        #[command(subcommand)]
+        command: WitnessCommand,
+    },
 }
 
 fn programme(text: &str) -> Result<ProgrammeId, &'static str> {
@@ -50,7 +59,7 @@ fn programme(text: &str) -> Result<ProgrammeId, &'static str> {
     Ok(ProgrammeId(id))
 }
 
-/// Why the audit could not run. Each ends with what to do.
+/// Why the program could not run. Each ends with what to do.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
@@ -61,11 +70,17 @@ enum Failure {
     Output(#[from] io::Error),
     #[error("cannot write {path}: {source}. Choose another file for --totals")]
     Totals { path: String, source: csv::Error },
+    #[error(transparent)]
+    Witness(#[from] WitnessFailure),
 }
 
 fn main() -> ExitCode {
-    let Arguments { command: Command::Verify { folder, programme, json, totals } } = Arguments::parse();
-    match verify(&folder, programme, json, totals.as_deref()) {
+    let Arguments { command } = Arguments::parse();
+    let done = match command {
+        Command::Verify { folder, programme, json, totals } => verify(&folder, programme, json, totals.as_deref()),
+        Command::Witness { command } => witness_command::run(command).map(|()| true).map_err(Failure::from),
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(failure) => {

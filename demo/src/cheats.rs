@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use annona_node::{
-    publish::{Log, Witness},
-    site::Site,
-};
+use annona_node::publish::{Log, Witness};
 use annona_protocol::{
     audit::Published,
     credential::{Credential, IssuerKey},
-    draw::{DrawContext, RollOverContext, SessionRequest},
+    draw::{DrawContext, RollOverContext, RoundKeys, SessionRequest},
     enrol::{EnrolContext, TicketGrant},
     group::PublicScalar,
     ids::{KeyIndex, LineId, Round, SiteId, Units},
@@ -18,18 +15,18 @@ use annona_protocol::{
     redeem::{Counter, RedeemRequest},
     registry::{VERSION, kind},
     secret::SecretScalar,
-    slip::{Place, QuoteTerms, Signed, StatementTerms},
+    slip::{Place, Quote, QuoteTerms, Signed, StatementTerms},
     slots::Slots,
     ticket::{TicketCode, TicketUse},
     voucher::{LoggedVoucher, Voucher},
     wire::Message,
 };
-use annona_wallet::{AgentError, Wallet};
+use annona_wallet::{AgentError, Endpoint, HttpLink, Link as _, LinkError, Wallet};
 use anyhow::Context as _;
 use ed25519_dalek::SigningKey;
 
 use crate::{
-    distribution::{Distribution, Household, Link, ROUNDS, run},
+    distribution::{self, Distribution, Household, ROUNDS, run},
     os_rng,
 };
 
@@ -66,21 +63,22 @@ impl Live {
             return Ok(());
         }
         self.overdraw(distribution, round)?;
-        let view = distribution.issuer.programme().in_force(round)?;
+        let view = distribution.programme.in_force(round)?;
         self.minted = mint(distribution, &view)?;
         Ok(())
     }
 
     /// A household edits its own wallet file to say that its ration is still undrawn, and draws again.
     fn overdraw(&mut self, distribution: &mut Distribution, round: Round) -> anyhow::Result<()> {
-        let Distribution { issuer, households, .. } = distribution;
-        let view = issuer.programme().in_force(round)?;
+        let link = &distribution.link()?;
+        let Distribution { programme, households, .. } = distribution;
+        let view = programme.in_force(round)?;
         let drew = |household: &&mut Household| !household.wallet.vouchers().is_empty();
         let Some(household) = households.iter_mut().find(drew) else { return Ok(()) };
         let held = household.wallet.credential().context("every household has enrolled")?;
         let mut forged = Wallet::with_credential(view.programme.id(), edited(held, 8)?);
         let keys = forged.plan(&view, household.site)?;
-        match run(&mut forged, Link(issuer), |agent| agent.draw(&view, keys, &mut os_rng())) {
+        match run(&mut forged, link, |agent| agent.draw(&view, keys, &mut os_rng())) {
             Err(AgentError::Refused(refusal)) => {
                 self.refused("overdraw: a wallet edits its balance", "issuer", refusal.to_string())
             }
@@ -88,7 +86,7 @@ impl Live {
             Ok(_) => anyhow::bail!("an overdraw was not refused"),
         }
         // The refused show revealed the serial: the wallet refreshes before it does anything else.
-        run(&mut household.wallet, Link(issuer), |agent| agent.refresh(&view, &mut os_rng()))?;
+        run(&mut household.wallet, link, |agent| agent.refresh(&view, &mut os_rng()))?;
         Ok(())
     }
 
@@ -96,7 +94,7 @@ impl Live {
     pub(crate) fn at_sites(
         &mut self,
         view: &InForce<'_>,
-        sites: &[Site<'_>],
+        link: &HttpLink,
         households: &[Household],
         shown: &[Vec<Voucher>],
     ) -> anyhow::Result<()> {
@@ -106,42 +104,40 @@ impl Live {
         let Some((household, vouchers)) = households.iter().zip(shown).find(|(_, shown)| shown.len() >= 2) else {
             return Ok(());
         };
-        let own = &sites[usize::from(household.site.0) - 1];
-        let (rng, spare) = (&mut os_rng(), SecretScalar::random(&mut os_rng()));
+        let (own, rng, spare) = (household.site, &mut os_rng(), SecretScalar::random(&mut os_rng()));
 
-        let quote = own.quote(rng);
+        let quote = quote(link, own)?;
         let again = RedeemRequest::new(view, &quote, &[&vouchers[0]], &spare, rng)?;
-        let slip = own.redeem(&again.encode()).err().context("a double redemption was not refused")?;
-        self.refused("double redemption: a voucher of an earlier visit", "site", slip.content.code.code());
+        let code = refusal(link, own, &again).context("a double redemption was not refused")?;
+        self.refused("double redemption: a voucher of an earlier visit", "site", code);
 
         let mut relabelled = again.clone();
         relabelled.vouchers[0].key = dearer(view, vouchers[0].key()).context("no dearer voucher")?;
-        let slip = own.redeem(&relabelled.encode()).err().context("a forged voucher was not refused")?;
-        self.refused("forged voucher: relabelled to a higher value", "site", slip.content.code.code());
+        let code = refusal(link, own, &relabelled).context("a forged voucher was not refused")?;
+        self.refused("forged voucher: relabelled to a higher value", "site", code);
 
-        let Some(other) = sites.iter().find(|site| site.place().site != household.site) else {
+        let Some(other) = view.header.sites.iter().map(|site| site.id).find(|site| *site != own) else {
             self.refused("replay at another site", "not tried", "the file has one site");
             return Ok(());
         };
-        let quote = other.quote(rng);
-        let refusal = RedeemRequest::new(view, &quote, &[&vouchers[0]], &spare, rng).err();
-        refusal.context("an honest wallet shows a voucher at another site")?;
+        let quote = self::quote(link, other)?;
+        let honest = RedeemRequest::new(view, &quote, &[&vouchers[0]], &spare, rng).err();
+        honest.context("an honest wallet shows a voucher at another site")?;
         let elsewhere = RedeemRequest { quote: quote.content.id, ..again };
-        let slip = other.redeem(&elsewhere.encode()).err().context("a replay at another site was not refused")?;
-        self.refused("replay at another site", "site", slip.content.code.code());
+        let code = refusal(link, other, &elsewhere).context("a replay at another site was not refused")?;
+        self.refused("replay at another site", "site", code);
         Ok(())
     }
 
     /// What only the audit can refuse: published files with a cheat in them, each beside the true ones.
     pub(crate) fn published<'a>(
         &self,
-        distribution: &Distribution,
+        parties: &distribution::Published,
         published: &'a Published,
     ) -> anyhow::Result<Vec<(&'static str, std::borrow::Cow<'a, Published>)>> {
         let round = Round(*ROUNDS.end());
-        let view = distribution.issuer.programme().in_force(round)?;
-        let witness = &distribution.witness;
-        let key = &distribution.site_keys[0];
+        let view = parties.programme.in_force(round)?;
+        let (witness, key) = (&parties.witness, &parties.site_keys[0]);
         let forger = SiteForger { view: &view, site: SiteId(1), key, witness };
 
         let no_shows = forger.rewrite(published, &[invented(&view, SiteId(1))?])?;
@@ -158,6 +154,18 @@ impl Live {
             ("the issuer mints vouchers off the record", std::borrow::Cow::Owned(minting)),
             ("somebody changes one byte of a site's log", std::borrow::Cow::Owned(tampered)),
         ])
+    }
+}
+
+fn quote(link: &HttpLink, site: SiteId) -> anyhow::Result<Quote> {
+    Ok(Quote::decode(&link.send(Endpoint::Quote(site), &[])?)?)
+}
+
+/// The code with which a site refuses a request; none if it does not.
+fn refusal(link: &HttpLink, site: SiteId, request: &RedeemRequest) -> Option<String> {
+    match link.send(Endpoint::Redeem(site), &request.encode()) {
+        Err(LinkError::Refused(refusal)) => Some(refusal.code),
+        _ => None,
     }
 }
 
@@ -197,7 +205,8 @@ fn mint(distribution: &Distribution, view: &InForce<'_>) -> anyhow::Result<Vec<V
     let credential = context.finish(view, &response, rng).map_err(|rejected| rejected.error)?;
 
     let keys = Wallet::with_credential(view.programme.id(), credential.duplicate()).plan(view, SiteId(1))?;
-    let secrets = distribution.issuer.round_keys(view.round).context("the round is open")?;
+    let master = distribution.masters.iter().find(|(round, _)| *round == view.round).context("the round is open")?;
+    let secrets = RoundKeys::derive(view, &master.1)?;
     let session = secrets.open(view, &SessionRequest { round: view.round, keys: keys.clone() }, rng)?;
     let (context, request) = DrawContext::new(view, &credential, keys, session.offer(), Slots::random(16, rng), rng)?;
     let verified = request.verify(view, key, Some(&session), rng)?;

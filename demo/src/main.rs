@@ -7,6 +7,8 @@ mod distribution;
 mod expected;
 mod progress;
 mod report;
+mod setup;
+mod tools;
 
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
@@ -17,7 +19,7 @@ use clap::Parser;
 use rand::rngs::SysRng;
 use rand_core::UnwrapErr;
 
-use crate::{cheats::Outcome, distribution::Distribution, progress::Step};
+use crate::{cheats::Outcome, distribution::Distribution, progress::Step, tools::Tools};
 
 /// A distribution from caseload to audit.
 #[derive(Parser)]
@@ -70,14 +72,14 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     prepare(out)?;
 
     let mut live = cheats::Live::default();
-    let mut distribution = Distribution::set_up(caseload, &limits, out)?;
+    let mut distribution = Distribution::set_up(Tools::find()?, caseload, file, out)?;
     for round in distribution::ROUNDS {
         distribution.round(Round(round), &mut live)?;
     }
-    let folder = distribution.publish()?;
+    let (folder, parties) = distribution.publish()?;
 
     say("audit, from the published files alone");
-    let programme = distribution.issuer.programme().id();
+    let programme = parties.programme.id();
     let published = annona_audit::load(&folder)?;
     let verdict = audited(programme, &published, "every signature, proof and total").verified();
     let totals = match verdict {
@@ -91,7 +93,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     };
     let mut outcomes = std::mem::take(&mut live.outcomes);
     say("cheats in the published files");
-    for (cheat, forged) in live.published(&distribution, &published)? {
+    for (cheat, forged) in live.published(&parties, &published)? {
         let report = audited(programme, &forged, cheat);
         let finding = report.findings.first().with_context(|| format!("the audit missed that {cheat}"))?;
         let (refused_by, code) = ("audit".to_owned(), finding.to_string());
@@ -99,10 +101,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     }
 
     let expected = expected::totals(file, distribution::ROUNDS)?;
-    let comparison = report::Comparison::new(&totals, &distribution.sites, distribution.issuer.programme(), expected);
+    let comparison = report::Comparison::new(&totals, &parties.sites, &parties.programme, expected);
     report::print(&comparison, &outcomes);
     let elapsed = started.elapsed();
-    report::write(out, &comparison, &outcomes, distribution.issuer.programme(), elapsed)?;
+    report::write(out, &comparison, &outcomes, &parties.programme, elapsed)?;
     say(format!(
         "\n{} in {:.0} s; files and report are in {}",
         comparison.verdict(),
@@ -114,13 +116,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
 
 /// Clears what an earlier run left, and nothing else.
 fn prepare(out: &std::path::Path) -> anyhow::Result<()> {
-    for name in ["published", "receipts"] {
+    for name in ["parties", "published", "receipts", "stick"] {
         let folder = out.join(name);
         if folder.exists() {
             std::fs::remove_dir_all(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;
         }
     }
-    for name in ["slips.csv", "totals.csv", "report.md"] {
+    for name in ["announcement.bin", "slips.csv", "totals.csv", "report.md"] {
         let file = out.join(name);
         if file.exists() {
             std::fs::remove_file(&file).with_context(|| format!("cannot clear {}", file.display()))?;

@@ -104,7 +104,8 @@ impl Running {
         if at.exists() {
             std::fs::remove_file(at)?;
         }
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().context("a server does not start")?;
+        let mut child =
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().context("a server does not start")?;
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Ok(address) = std::fs::read_to_string(at)
@@ -137,7 +138,8 @@ impl Running {
 
     /// Stops it as a service manager does, and waits until it has ended well.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
-        let id = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).context("a process id")?;
+        let id =
+            i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).context("a process id")?;
         rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
         let status = self.child.wait()?;
         anyhow::ensure!(status.success(), "a server ended with {status}");

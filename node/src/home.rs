@@ -296,6 +296,11 @@ impl SiteHome {
         self.0.join("published")
     }
 
+    /// Where opening packs wait for a supervisor.
+    pub fn inbox(&self) -> PathBuf {
+        self.0.join("inbox")
+    }
+
     fn key_file(&self) -> PathBuf {
         self.0.join("keys/site.age")
     }

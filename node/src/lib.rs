@@ -21,5 +21,6 @@ pub mod service;
 pub mod site;
 pub mod slips;
 pub mod store;
+pub mod sync;
 pub mod tickets;
 pub mod witness;

@@ -24,6 +24,7 @@ use crate::{
         site::SiteService,
     },
     store::Pending,
+    sync::{Mirror, MirrorError, Received, headquarters},
     witness::{WitnessClient, WitnessError},
 };
 
@@ -40,6 +41,9 @@ pub enum RunError {
     /// A witness' address.
     #[error(transparent)]
     Witness(#[from] WitnessError),
+    /// The received logs.
+    #[error(transparent)]
+    Received(#[from] MirrorError),
     /// A witness that the manifest does not name.
     #[error("[publish] names witness {0:?}, which the manifest does not. Check its name")]
     UnknownWitness(String),
@@ -56,7 +60,10 @@ impl RunError {
 }
 
 /// The witnesses of the manifest that the settings give an address to.
-fn witnesses<S: LogOwner>(owner: &S, addresses: &BTreeMap<String, String>) -> Result<Vec<WitnessClient>, RunError> {
+///
+/// # Errors
+/// [`RunError::UnknownWitness`], [`RunError::Witness`].
+pub fn witnesses<S: LogOwner>(owner: &S, addresses: &BTreeMap<String, String>) -> Result<Vec<WitnessClient>, RunError> {
     let terms = owner.terms().map_err(PublishError::from)?;
     addresses
         .iter()
@@ -147,6 +154,8 @@ struct IssuerHooks {
     service: Arc<IssuerService>,
     announcer: Announcer,
     publishing: Publishing,
+    received: Mutex<Mirror>,
+    witnesses: Vec<WitnessClient>,
 }
 
 impl server::issuer::Hooks for IssuerHooks {
@@ -173,6 +182,14 @@ impl server::issuer::Hooks for IssuerHooks {
         if self.home.erase_closed(&self.service).is_err() {
             tracing::error!(code = "master-not-erased", round = round.0, "the master of a closed round was not erased");
         }
+    }
+
+    fn receive_log(&self, package: &[u8]) -> Result<Received, MirrorError> {
+        headquarters::receive(&self.service, &self.received, &self.witnesses, package)
+    }
+
+    fn log_state(&self, origin: &str) -> Result<Received, MirrorError> {
+        headquarters::state(&self.service, &self.received, &self.witnesses, origin)
     }
 
     fn approve(&self, service: &IssuerService, approval: &[u8]) -> Result<(), IssuerError> {
@@ -204,7 +221,9 @@ impl Node {
     ) -> Result<Self, RunError> {
         let service = Arc::new(service);
         let publisher = Publisher::new(Arc::clone(&service), home.published());
+        let received = Mutex::new(Mirror::open(&home.received())?);
         let clients = witnesses(&*service, &config.publish.witnesses)?;
+        let of_sites = clients.clone();
         let (closing, least) = (Arc::clone(&service), u64::from(config.publish.batch_min));
         let between = move || {
             // A batch that is large enough hides what is in it: it need not wait for an officer.
@@ -217,7 +236,15 @@ impl Node {
         };
         let publishing = Publishing::start(publisher, clients, every(config), between)?;
         let announcer = Announcer::new(Arc::clone(&service));
-        let hooks = Arc::new(IssuerHooks { home, passphrase, service: Arc::clone(&service), announcer, publishing });
+        let hooks = Arc::new(IssuerHooks {
+            home,
+            passphrase,
+            service: Arc::clone(&service),
+            announcer,
+            publishing,
+            received,
+            witnesses: of_sites,
+        });
         let running = server::issuer::run(service, config, hooks)?;
         Ok(Self { running })
     }

@@ -250,7 +250,7 @@ fn step_two_at_once_is_one_step() {
     agent.draw(&view, keys(&programme, FOOD, ROUND, 1), &mut os()).unwrap();
     net.open_sites(1);
     agent.redeem(&view, NORTH, Choice::All, &mut os()).unwrap();
-    net.parties().for_each(|party| drop(party.kill()));
+    net.parties().for_each(|party| assert!(party.kill()));
     assert_eq!((issued(&net), accepted(&net.sites[0])), ([1, 1, 1], [1, 0, 0]));
 }
 

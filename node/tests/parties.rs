@@ -16,8 +16,9 @@ use annona_node::{
 };
 use annona_protocol::{
     credential::Credential,
-    draw::{DrawContext, DrawResponse, RollOverContext, SessionRequest},
+    draw::{AmendContext, DrawContext, DrawResponse, RollOverContext, SessionRequest},
     enrol::EnrolContext,
+    group::{PublicScalar, Scalar},
     ids::{Slot, Units},
     log::leaf::SiteLeaf,
     programme::{KeyCounts, TicketKind},
@@ -86,6 +87,27 @@ fn racing_requests_on_one_serial() {
         threads.into_iter().map(|thread| thread.join().unwrap()).filter(|ok| *ok).count()
     });
     assert_eq!(answered, 1);
+}
+
+/// A request that names its own ticket's hash as its serial does not wait for itself: nothing is proven yet, and each would hold
+/// a worker for as long as patience lasts.
+#[test]
+fn an_amend_does_not_wait_for_itself() {
+    let world = world();
+    let credential = world.roll_over(&world.enrol());
+    let programme = world.programme();
+    let view = programme.in_force(ROUND).unwrap();
+    // One hash in sixteen is a scalar.
+    let (code, serial) = loop {
+        let code = TicketCode::random(&mut rng());
+        let hash = code.hash(&programme.id(), TicketKind::Amend);
+        if let Some(serial) = Option::from(Scalar::from_canonical_bytes(hash.0)) {
+            break (code, serial);
+        }
+    };
+    let (_, mut request) = AmendContext::new(&view, &credential, code, slots(), &mut rng()).unwrap();
+    request.show.serial = PublicScalar(serial);
+    assert!(matches!(world.issuer.amend(&request.encode(), &mut rng()), Err(IssuerError::TicketUnknown)));
 }
 
 #[test]

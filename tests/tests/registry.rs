@@ -12,7 +12,7 @@ use annona_protocol::{
     programme::TicketKind,
     registry::{self, CONTEXTS, RANGE_PROOF, VERSION, kind, operation, tag},
     slip::RefusalCode,
-    ticket::TicketCode,
+    ticket::{TicketCode, TicketSlip},
 };
 
 fn root() -> PathBuf {
@@ -126,6 +126,54 @@ fn audit_checks_are_listed() {
         .iter()
         .map(|check| vec![check.number().to_owned(), check.code().to_owned(), check.meaning().replace('`', "")]);
     assert_eq!(cells("9. Audit checks", 3), expected.collect());
+}
+
+/// Every problem of the servers has its row, with status and title, and every row a problem.
+#[test]
+fn problem_codes_are_those_of_the_servers() {
+    let source = fs::read_to_string(root().join("node/src/server/problem.rs")).expect("readable");
+    let (_, rest) = source.split_once("const KINDS: &[Kind] = &[").expect("the problems");
+    let body = rest.split("\n];").next().expect("their end");
+    let entries = body.split("\n    ").filter(|line| line.starts_with("kind(") || line.starts_with("later("));
+    let known: BTreeSet<Vec<String>> = entries
+        .map(|line| {
+            let mut texts = line.split('"').skip(1).step_by(2);
+            let (code, title) = (texts.next().expect("a code"), texts.next().expect("a title"));
+            let status = line.split(", ").nth(1).expect("a status");
+            vec![code.to_owned(), status.to_owned(), title.to_owned()]
+        })
+        .collect();
+    assert!(known.len() > 50, "the source was not understood");
+    let listed =
+        cells("11. Problem codes", 4).into_iter().map(|row| vec![row[0].clone(), row[1].clone(), row[3].clone()]);
+    assert_eq!(listed.collect::<BTreeSet<_>>(), known);
+}
+
+/// The magic lines of the node's files stand in its sources.
+#[test]
+fn magic_lines_of_the_node_are_those_of_the_sources() {
+    let text = section(&page(), "12. Texts and files of the node");
+    for (file, magic) in [
+        ("officers.rs", "annona proposal 1"),
+        ("officers/key.rs", "annona officer key 1"),
+        ("service/site/counters.rs", "annona counter 1"),
+    ] {
+        let source = fs::read_to_string(root().join("node/src").join(file)).expect("readable");
+        assert!(source.contains(&format!("b\"{magic}\\n\"")), "{file}");
+        assert!(text.contains(&format!("| `{magic}` |")), "{magic}");
+    }
+}
+
+/// The example of a ticket slip is one.
+#[test]
+fn the_example_of_a_ticket_slip_reads_back() {
+    let text = section(&page(), "12. Texts and files of the node");
+    let (_, rest) = text.split_once("*Example*: `").expect("an example");
+    let example = rest.split('`').next().expect("its end");
+    let slip = TicketSlip::parse(example).expect("a slip");
+    assert_eq!(*slip.to_qr().expect("its text"), example);
+    assert!(text.contains(&format!("at most {} bytes, all", TicketSlip::MAX_BYTES)));
+    assert!(text.contains(&format!("at most {} bytes |", TicketSlip::MAX_SERVER_BYTES)));
 }
 
 /// The protocol's sources without tests, and without what only tests use.

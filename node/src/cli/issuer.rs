@@ -6,20 +6,34 @@ use annona_node::{
     authoring::Draft,
     caseload::import::{Cases, Mapping},
     home::IssuerHome,
+    keys::Passphrase,
     officers::Proposal,
-    publisher::{Announcer, export_issuer},
+    publisher::{Announcer, Publisher, export_issuer},
     random,
-    runner::Node,
+    runner::{Node, witnesses},
     server::Config,
     service::issuer::{Grant, IssuerService, LotPlan},
     slips::SlipSheet,
+    sync::{
+        Mirror,
+        headquarters::{Headquarters as _, Local, Remote},
+        stick::{Carried, Stick},
+    },
     tickets::PreparedLot,
 };
-use annona_protocol::ids::{LotId, Round};
+use annona_protocol::{
+    ids::{LotId, ProgrammeId, Round},
+    programme::Announcement,
+    signature::PublicKey,
+    wire::Message as _,
+};
+use annona_transport::{Client, Options, Server};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::{NewSecret, Secret, operators, read, read_text, round, say, say_json, serve::Settings, write};
+use super::{
+    NewSecret, Secret, operators, programme, public_key, read, read_text, round, say, say_json, serve::Settings, write,
+};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -47,13 +61,29 @@ pub(super) enum Command {
         #[command(flatten)]
         opened: Opened,
     },
-    /// Who may do what through the running server.
-    Operators {
-        #[command(subcommand)]
-        command: operators::Command,
+    /// Carries a memory stick's files: takes in the logs that sites put on it, and puts announcement, opening packs and cosigned
+    /// checkpoints on it.
+    Sync {
+        /// The stick's folder.
+        #[arg(long, value_name = "FOLDER")]
+        usb: PathBuf,
+        /// The address of the issuer's running server; without it the store is opened here.
+        #[arg(long, value_name = "URL")]
+        running: Option<String>,
+        /// The programme's id, where the server is asked.
+        #[arg(long, value_parser = programme, value_name = "HEX", requires = "running")]
+        programme: Option<ProgrammeId>,
+        /// The key of the server's log, 64 hexadecimal digits; not needed on this machine.
+        #[arg(long, value_parser = public_key, value_name = "HEX", requires = "running")]
+        server_key: Option<PublicKey>,
+        #[command(flatten)]
+        settings: Settings,
         #[command(flatten)]
         opened: Opened,
     },
+    /// Who may do what through the running server.
+    #[command(subcommand)]
+    Operators(operators::Command<Opened>),
     /// Writes what anyone may audit: the published log, keys, packs, the announcement, and the sites' logs that were received.
     Export {
         /// The folder.
@@ -202,8 +232,13 @@ pub(super) struct Opened {
 
 impl Opened {
     fn open(&self) -> anyhow::Result<(IssuerHome, IssuerService)> {
+        self.open_under(&self.secret.ask()?)
+    }
+
+    /// With a passphrase that the command needs again: a pipe gives it once.
+    fn open_under(&self, passphrase: &Passphrase) -> anyhow::Result<(IssuerHome, IssuerService)> {
         let home = IssuerHome::new(&self.home.home);
-        let service = home.open(&self.secret.ask()?, self.second_medium.as_deref())?;
+        let service = home.open(passphrase, self.second_medium.as_deref())?;
         Ok((home, service))
     }
 }
@@ -244,7 +279,25 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             let service = home.open(&passphrase, opened.second_medium.as_deref())?;
             Ok(Node::issuer(home, service, passphrase, &config)?.run_until_signal()?)
         }
-        Command::Operators { command, opened } => operators::run(command, opened.open()?.1.store()),
+        Command::Sync { usb, running: Some(url), programme, server_key, .. } => {
+            let server = Server { url: url.clone(), key: *server_key };
+            let remote = Remote(Client::new(server, &Options::default())?);
+            let id = programme.context("give --programme with --running")?;
+            let known = Announcement::decode(&remote.announcement()?)?.verify(id)?;
+            carried(&Stick::new(usb, id).at_headquarters(&remote, &known)?)
+        }
+        Command::Sync { usb, running: None, settings, opened, .. } => {
+            let config = settings.read(Config::issuer)?;
+            let (home, service) = opened.open()?;
+            let service = std::sync::Arc::new(service);
+            let witnesses = witnesses(&*service, &config.publish.witnesses)?;
+            Publisher::new(std::sync::Arc::clone(&service), home.published()).publish(&witnesses)?;
+            let announcer = Announcer::new(std::sync::Arc::clone(&service));
+            let local = Local::new(&service, &announcer, Mirror::open(&home.received())?, witnesses);
+            let known = service.with_programme(Clone::clone);
+            carried(&Stick::new(usb, known.id()).at_headquarters(&local, &known)?)
+        }
+        Command::Operators(command) => command.run(command.opened().open()?.1.store()),
         Command::Export { folder, opened } => {
             let (home, service) = opened.open()?;
             let service = std::sync::Arc::new(service);
@@ -257,15 +310,16 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             import_tickets(import)
         }
         Command::Prepare { round, file, work_factor, opened } => {
-            let (home, service) = opened.open()?;
-            let draft = file.as_deref().map(draft).transpose()?;
             let passphrase = opened.secret.ask()?;
+            let (home, service) = opened.open_under(&passphrase)?;
+            let draft = file.as_deref().map(draft).transpose()?;
             let proposal = home.prepare_round(&service, *round, draft.as_ref(), &passphrase, *work_factor)?;
             propose(&home, &format!("round-{round}"), &proposal)
         }
         Command::Open { round, opened } => {
-            let (home, service) = opened.open()?;
-            home.open_round(&service, *round, &opened.secret.ask()?)?;
+            let passphrase = opened.secret.ask()?;
+            let (home, service) = opened.open_under(&passphrase)?;
+            home.open_round(&service, *round, &passphrase)?;
             say(format!("round {round} is open"))
         }
         Command::Freeze { round, closing: true, opened } => {
@@ -318,6 +372,20 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             say("the store was made anew from its copy")
         }
     }
+}
+
+/// What came off a stick; what was refused is an error, with the rest done.
+fn carried(carried: &Carried) -> anyhow::Result<()> {
+    for received in &carried.taken {
+        let waits = if received.waits { ", and waits for what is before it" } else { "" };
+        say(format!("{}: {} leaves{waits}", received.log, received.size))?;
+    }
+    anyhow::ensure!(
+        carried.refused.is_empty(),
+        "the rest was done, but not taken:\n  {}",
+        carried.refused.join("\n  ")
+    );
+    say("the stick is in step")
 }
 
 fn approve(paths: &[PathBuf], opened: &Opened) -> anyhow::Result<()> {

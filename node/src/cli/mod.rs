@@ -18,7 +18,10 @@ use annona_node::{
     runner::RunError,
     store::StoreError,
 };
-use annona_protocol::ids::{ProgrammeId, Round};
+use annona_protocol::{
+    ids::{ProgrammeId, Round},
+    signature::PublicKey,
+};
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
@@ -100,6 +103,12 @@ fn programme(text: &str) -> Result<ProgrammeId, &'static str> {
     hex::decode_to_slice(text, &mut id)
         .map_err(|_| "a programme id has 64 hexadecimal digits; the agency prints it")?;
     Ok(ProgrammeId(id))
+}
+
+fn public_key(text: &str) -> Result<PublicKey, &'static str> {
+    let mut key = [0; 32];
+    hex::decode_to_slice(text, &mut key).map_err(|_| "a key has 64 hexadecimal digits; the manifest names it")?;
+    Ok(PublicKey(key))
 }
 
 /// Reads a file, or standard input for `-`.

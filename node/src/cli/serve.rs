@@ -31,15 +31,20 @@ fn setting(text: &str) -> Result<(String, String), &'static str> {
 }
 
 impl Settings {
-    /// The settings, and events to standard error from here on.
-    pub(super) fn load(&self, load: impl FnOnce(&Sources) -> Result<Config, ConfigError>) -> anyhow::Result<Config> {
+    /// The settings alone.
+    pub(super) fn read(&self, load: impl FnOnce(&Sources) -> Result<Config, ConfigError>) -> anyhow::Result<Config> {
         let mut flags = self.set.clone();
-        flags.extend(self.listen.iter().map(|address| ("listen.address".to_owned(), format!("{address:?}"))));
+        flags.extend(self.listen.iter().map(|address| ("listen.address".to_owned(), address.clone())));
         flags.extend(
             self.address_file.iter().map(|file| ("listen.address_file".to_owned(), file.display().to_string())),
         );
-        let sources = Sources { file: self.config.clone(), environment: std::env::vars_os().collect(), flags };
-        let config = load(&sources)?;
+        let environment = std::env::vars_os().collect();
+        Ok(load(&Sources { file: self.config.clone(), environment, flags })?)
+    }
+
+    /// The settings, and events to standard error from here on.
+    pub(super) fn load(&self, load: impl FnOnce(&Sources) -> Result<Config, ConfigError>) -> anyhow::Result<Config> {
+        let config = self.read(load)?;
         telemetry::init(config.log.level)?;
         Ok(config)
     }

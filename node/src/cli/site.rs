@@ -4,16 +4,22 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use annona_node::{
     home::SiteHome,
-    publisher::export_site,
+    publisher::{Publisher, export_site},
     runner::Node,
     server::Config,
     service::site::{SiteOptions, SiteService},
     store::{DayCode, Role, Store, prepare_second_medium},
+    sync::{
+        headquarters::{Headquarters, Remote},
+        site::sync,
+        stick::Stick,
+    },
 };
 use annona_protocol::{
     ids::{LineId, ProgrammeId, Round, SiteId, Slot, Units},
     log::note::{KeyType, VerifierKey},
 };
+use annona_transport::{Client, Options, Server};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
@@ -68,13 +74,24 @@ pub(super) enum Command {
         #[command(flatten)]
         opened: Opened,
     },
-    /// Who may do what through the running server.
-    Operators {
-        #[command(subcommand)]
-        command: operators::Command,
+    /// Brings the site and headquarters into step: sends the log, takes over announcement, opening packs and cosigned checkpoints.
+    /// Opening packs wait in inbox/ of the site's folder for a supervisor.
+    Sync {
+        /// A memory stick's folder.
+        #[arg(long, value_name = "FOLDER", required_unless_present = "server")]
+        usb: Option<PathBuf>,
+        /// The issuer's address; its key is the manifest's.
+        #[arg(long, value_name = "URL", conflicts_with = "usb")]
+        server: Option<String>,
+        /// For programs.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         opened: Opened,
     },
+    /// Who may do what through the running server.
+    #[command(subcommand)]
+    Operators(operators::Command<Opened>),
     /// Takes over a newer announcement of the programme.
     Announce {
         /// The announcement.
@@ -220,7 +237,33 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             let service = home.open(&opened.secret.ask()?, opened.second_medium.as_deref(), options)?;
             Ok(Node::site(home.published(), service, &config)?.run_until_signal()?)
         }
-        Command::Operators { command, opened } => operators::run(command, opened.open()?.store()),
+        Command::Sync { usb, server, json, opened } => {
+            let home = SiteHome::new(&opened.home.home);
+            let site = std::sync::Arc::new(opened.open()?);
+            let known = site.programme();
+            let headquarters: Box<dyn Headquarters> = match (usb, server) {
+                (Some(usb), _) => Box::new(Stick::new(usb, known.id())),
+                (None, server) => {
+                    let url = server.clone().context("give --usb or --server")?;
+                    let key = Some(known.latest().issuer_log.key).filter(|_| url.starts_with("https"));
+                    Box::new(Remote(Client::new(Server { url, key }, &Options::default())?))
+                }
+            };
+            let publisher = Publisher::new(site, home.published());
+            let synced = sync(&publisher, &*headquarters, home.inbox())?;
+            if *json {
+                return say_json(&synced);
+            }
+            say(format!("{} leaves went up", synced.sent))?;
+            for round in &synced.packs {
+                say(format!("the opening pack of round {round} is in inbox/"))?;
+            }
+            match synced.cosigned {
+                Some(size) => say(format!("cosigned up to {size} leaves")),
+                None => say("nothing is cosigned yet"),
+            }
+        }
+        Command::Operators(command) => command.run(command.opened().open()?.store()),
         Command::Announce { announcement, opened } => {
             opened.open()?.announce(&read(announcement)?)?;
             say("the site knows the newest version")

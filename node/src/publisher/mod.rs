@@ -25,6 +25,7 @@ use annona_protocol::log::{
     note::{self, sign_checkpoint},
     tile::{self, TileKind},
 };
+pub(crate) use export::log_folder;
 pub use export::{ExportError, export_issuer, export_site};
 use files::FileError;
 pub use owner::{LogOwner, LogTerms};

@@ -1,9 +1,10 @@
 //! What both servers have: the edge that every request passes, operators' rights, health, metrics.
 
 use std::{
+    collections::HashSet,
     path::PathBuf,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -36,8 +37,10 @@ use crate::store::{Store, StoreError};
 
 /// How long a look at the store's health holds.
 const HEALTH: Duration = Duration::from_secs(2);
-/// Requests of operators that are worked on at once, beside everybody else's: a flood does not lock them out.
-const OPERATORS: (usize, usize) = (2, 64);
+/// Requests of operators that are worked on and that wait, beside everybody else's: a flood does not lock them out.
+const OFFICE: (usize, usize) = (2, 64);
+/// The same of those who may not be operators: tokens that were not seen to be good, and `/readyz`.
+const DOOR: (usize, usize) = (2, 64);
 
 /// The party behind a server.
 pub(super) trait Party: Send + Sync + 'static {
@@ -54,6 +57,10 @@ pub(super) struct App {
     party: Arc<dyn Party>,
     work: Admission,
     office: Admission,
+    door: Admission,
+    /// Hashes of tokens that were good when they were last seen. They do not queue with the others; what they may do is looked up
+    /// every time.
+    known: Mutex<HashSet<[u8; 32]>>,
     gate: Gate,
     metrics: Metrics,
     body_timeout: Duration,
@@ -69,7 +76,9 @@ impl App {
         let gauges = party.gauges()?;
         Ok(Arc::new(Self {
             work: Admission::of_config(&config.limits),
-            office: Admission::new(OPERATORS.0, OPERATORS.1, seconds(config.limits.queue_seconds)),
+            office: Admission::new(OFFICE.0, OFFICE.1, seconds(config.limits.queue_seconds)),
+            door: Admission::new(DOOR.0, DOOR.1, seconds(config.limits.queue_seconds)),
+            known: Mutex::new(operators::hashes(party.store())?),
             gate: Gate::new(&config.rates),
             metrics: Metrics::new(shown, gauges),
             body_timeout: seconds(config.limits.body_seconds),
@@ -92,6 +101,10 @@ impl App {
             .routes(routes!(files::tile))
             .with_state(Arc::clone(self));
         let (router, document) = super::openapi::base(title).merge(common).merge(own).split_for_parts();
+        let mut document = document;
+        // The router's way to write "the rest of the path" is not the document's.
+        document.paths.paths =
+            document.paths.paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
         let document = document.to_json().expect("the document is JSON");
         self.document.get_or_init(|| document.into());
         router
@@ -141,12 +154,23 @@ impl App {
     ) -> Result<(), Refusal> {
         let token = operators::presented(headers)?;
         let app = Arc::clone(self);
-        let role = self.office(move || operators::role_of(app.party.store(), &token)).await?;
-        match role {
-            None => Err(Problem::new("token-missing").into()),
-            Some(role) if roles.contains(&role) => Ok(()),
-            Some(_) => Err(Problem::new("role").into()),
-        }
+        let admission = if self.knows(&token) { &self.office } else { &self.door };
+        let role =
+            admission.run(move || operators::role_of(app.party.store(), &token)).await?.map_err(Refusal::from)?;
+        let Some(role) = role else {
+            self.known().remove(&token);
+            return Err(Problem::new("token-missing").into());
+        };
+        self.known().insert(token);
+        if roles.contains(&role) { Ok(()) } else { Err(Problem::new("role").into()) }
+    }
+
+    fn knows(&self, token: &[u8; 32]) -> bool {
+        self.known().contains(token)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashSet<[u8; 32]>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads a body of at most so many bytes, within the time that it may take.
@@ -213,8 +237,10 @@ async fn edge(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
     let route = request.extensions().get::<MatchedPath>().map_or("other".to_owned(), |path| path.as_str().to_owned());
     let peer = request.extensions().get::<Peer>().copied();
     let alive = route == "/healthz";
+    // Officers have to get through while everybody's rate is used up.
+    let known = operators::presented(request.headers()).is_ok_and(|token| app.knows(&token));
     let passed = match peer {
-        Some(peer) if !alive => app.gate.pass(peer),
+        Some(peer) if !alive && !known => app.gate.pass(peer),
         _ => Ok(()),
     };
     let mut response = match passed {
@@ -261,7 +287,7 @@ struct Ready {
 
 /// Whether the process runs.
 #[utoipa::path(get, path = "/healthz", tag = "health", responses(
-    (status = 200, description = "It runs", body = String, content_type = "text/plain"), PublicProblems))]
+    (status = 200, description = "It runs", body = String, content_type = "text/plain; charset=utf-8"), PublicProblems))]
 async fn healthz() -> &'static str {
     "ok"
 }
@@ -271,8 +297,7 @@ async fn healthz() -> &'static str {
     (status = 200, description = "It takes requests", body = Ready), PublicProblems))]
 async fn readyz(State(app): State<Arc<App>>) -> Result<Json<Ready>, Refusal> {
     let own = Arc::clone(&app);
-    let (healthy, open_rounds) =
-        app.office(move || Ok::<_, Refusal>((own.is_healthy(), own.party.open_rounds()))).await?;
+    let (healthy, open_rounds) = app.door.run(move || (own.is_healthy(), own.party.open_rounds())).await?;
     if healthy { Ok(Json(Ready { status: "ready", open_rounds })) } else { Err(Problem::new("not-ready").into()) }
 }
 

@@ -36,6 +36,7 @@ use crate::{
     random,
     service::issuer::{IssuerError, IssuerService},
     store::Store,
+    sync::{MirrorError, Received},
 };
 
 /// The longest approval, in bytes: a version with its key list.
@@ -51,6 +52,16 @@ pub trait Hooks: Send + Sync + 'static {
     fn master(&self, round: Round) -> Option<RoundMaster>;
     /// A round is closed: its master is to be erased.
     fn round_closed(&self, round: Round);
+    /// Takes in a package of a site's log (see [`crate::sync`]).
+    ///
+    /// # Errors
+    /// [`MirrorError`].
+    fn receive_log(&self, package: &[u8]) -> Result<Received, MirrorError>;
+    /// How much of a site's log is here.
+    ///
+    /// # Errors
+    /// [`MirrorError::Foreign`].
+    fn log_state(&self, origin: &str) -> Result<Received, MirrorError>;
     /// Takes an approval that the officers signed; by default an encoded [`Approval`].
     ///
     /// # Errors
@@ -172,6 +183,8 @@ fn routes(issuer: Arc<Issuer>) -> OpenApiRouter {
         .routes(routes!(amend))
         .routes(routes!(surrender))
         .routes(routes!(pack))
+        .routes(routes!(receive_log))
+        .routes(routes!(log_state))
         .routes(routes!(close_batch))
         .routes(routes!(open_round))
         .routes(routes!(freeze_round))
@@ -270,6 +283,31 @@ async fn pack(State(issuer): Own, Path((round, site)): Path<(u32, u16)>) -> Resu
         })
         .await?;
     Ok(message(found))
+}
+
+/// The longest name of a log, in bytes.
+const ORIGIN_BYTES: usize = 1024;
+
+/// Takes in a range of a site's log. It proves itself: no token is needed.
+#[utoipa::path(post, path = "/v1/logs", tag = "sites",
+    request_body(content = Bytes, content_type = "application/octet-stream", description = "A package of a site's log"),
+    responses((status = 200, description = "What is here of the log", body = serde_json::Value), PublicProblems))]
+async fn receive_log(State(issuer): Own, request: Request) -> Result<Json<Received>, Refusal> {
+    let own = Arc::clone(&issuer);
+    issuer.app.message(request, crate::sync::MAX_BYTES, move |bytes| own.hooks.receive_log(bytes)).await.map(Json)
+}
+
+/// How much of a site's log is here: the body is the log's name.
+#[utoipa::path(post, path = "/v1/logs/state", tag = "sites",
+    request_body(content = Bytes, content_type = "application/octet-stream", description = "The name of a log"),
+    responses((status = 200, description = "What is here of the log", body = serde_json::Value), PublicProblems))]
+async fn log_state(State(issuer): Own, request: Request) -> Result<Json<Received>, Refusal> {
+    let own = Arc::clone(&issuer);
+    let state = issuer.app.message(request, ORIGIN_BYTES, move |bytes| {
+        let origin = std::str::from_utf8(bytes).map_err(|_| MirrorError::Foreign)?;
+        own.hooks.log_state(origin)
+    });
+    state.await.map(Json)
 }
 
 /// How many leaves a batch had.

@@ -5,6 +5,7 @@
 
 mod app;
 pub mod config;
+mod drain;
 mod files;
 pub mod issuer;
 mod limits;

@@ -3,7 +3,7 @@
 //! A token is 256 random bits, shown once; the store has its hash only. Roles are separate sets of rights, none above another: who
 //! hands goods out does not also void visits.
 
-use std::{fmt, str::FromStr};
+use std::{collections::HashSet, fmt, str::FromStr};
 
 use axum::http::{HeaderMap, header};
 use rand_core::CryptoRng;
@@ -190,6 +190,13 @@ pub(super) fn role_of(store: &Store, presented: &[u8; 32]) -> Result<Option<Role
     }
     let row = found.checked_sub(1).and_then(|at| rows.get(at as usize));
     row.map(|(_, role)| parse_role(role)).transpose()
+}
+
+/// The stored hashes of all tokens.
+pub(super) fn hashes(store: &Store) -> Result<HashSet<[u8; 32]>, StoreError> {
+    store.read(|connection| {
+        connection.prepare("SELECT token FROM operators")?.query_map([], |row| row.get(0))?.collect()
+    })
 }
 
 fn hash(secret: &[u8; 32]) -> [u8; 32] {

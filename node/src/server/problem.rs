@@ -134,6 +134,14 @@ const KINDS: &[Kind] = &[
     kind("signatures", 422, "too few officers signed, or a signature does not hold", "Collect the signatures again."),
     kind("pack-unknown", 404, "there is no such opening pack", "Ask again once the round is frozen."),
     kind("no-announcement", 404, "nothing has been published yet", "Ask again once the log's first checkpoint is cosigned."),
+    kind("package-malformed", 400, "this is no package of a log, or only a part of one", "Copy it again."),
+    kind("package-foreign", 404, "the manifest names no such log", "Check which programme it is of."),
+    kind("package-unsigned", 422, "the package is not signed by its site's log", "Make it again at the site."),
+    kind("package-false", 422, "the package's entries are not what its checkpoint signs", "Make it again at the site."),
+    kind("package-fork", 409, "the package contradicts what this site sent before", "Tell the auditors: both are kept."),
+    kind("file", 500, "the server could not write a file", OFFICE),
+    later("received-locked", 503, "the received logs are in use", 5),
+    kind("received-damaged", 500, "a received log is damaged", OFFICE),
     // Of sites.
     kind("no-round-open", 409, "no round is open at this site", "A supervisor opens it with its opening pack."),
     kind("round-still-open", 409, "another round is still open", "Close it first."),
@@ -252,6 +260,12 @@ impl From<IssuerError> for Refusal {
             IssuerError::Manifest(ManifestError::NotInForce(_)) => Problem::new("round-not-open").into(),
             _ => Problem::new(code).into(),
         }
+    }
+}
+
+impl From<crate::sync::MirrorError> for Refusal {
+    fn from(error: crate::sync::MirrorError) -> Self {
+        Problem::new(error.code()).into()
     }
 }
 

@@ -26,6 +26,7 @@ use tower::ServiceExt as _;
 use super::{
     app::App,
     config::{Config, Limits},
+    drain::Drained,
     limits::{Connections, Peer, seconds},
     tls::{self, TlsError},
 };
@@ -203,8 +204,8 @@ impl Server {
                 });
             }
         }
-        drop(listener);
         self.app.stop();
+        drop(listener);
         self.router = Router::new();
         let grace = seconds(self.limits.shutdown_seconds);
         // Those that do not end in time are cut off.
@@ -253,7 +254,9 @@ where
 {
     let answer = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        router.clone().oneshot(request.map(Body::new))
+        let (head, body) = request.into_parts();
+        let body = Body::new(Drained::new(body, &head.headers));
+        router.clone().oneshot(Request::from_parts(head, body))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -246,13 +246,14 @@ impl Store {
         self.writer.write(job)
     }
 
-    /// Reads what is committed.
+    /// Reads what is committed, on the second medium too.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError::Unknown`] while a commit's fate is unknown: the file, or the second medium, cannot be opened again.
     pub fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(read(&reader)?)
+        let doubt = self.writer.doubt.hold();
+        if *doubt { Err(StoreError::Unknown) } else { Ok(read(&reader)?) }
     }
 
     /// Moves everything into the database file and truncates the write-ahead log, so that it keeps no order of what came when.

@@ -73,13 +73,14 @@ CREATE TABLE surrendered (key INTEGER, holder BLOB, surrender BLOB NOT NULL, PRI
 
 const SITE: &str = "
 -- Acceptances of earlier batches; `number` is the last one's. leaf: the hash that its receipt promises;
--- provisional: accepted before the opening pack came.
+-- provisional: accepted before the opening pack came. due: units that its visit handed over for it; the rest is owed.
 CREATE TABLE spent (key INTEGER, holder BLOB, number INTEGER NOT NULL, batch INTEGER NOT NULL, leaf BLOB NOT NULL,
-    counter INTEGER NOT NULL, voided INTEGER NOT NULL, handed INTEGER NOT NULL, provisional INTEGER NOT NULL, PRIMARY KEY (key, holder)) WITHOUT ROWID;
+    counter INTEGER NOT NULL, voided INTEGER NOT NULL, handed INTEGER NOT NULL, provisional INTEGER NOT NULL,
+    due INTEGER NOT NULL, PRIMARY KEY (key, holder)) WITHOUT ROWID;
 -- Acceptances of the open batch, with the visit that groups them; moved to `spent` in the order of keys when it closes.
 CREATE TABLE fresh (key INTEGER, holder BLOB, number INTEGER NOT NULL, batch INTEGER NOT NULL, leaf BLOB NOT NULL,
     counter INTEGER NOT NULL, voided INTEGER NOT NULL, handed INTEGER NOT NULL, provisional INTEGER NOT NULL,
-    visit BLOB NOT NULL, PRIMARY KEY (key, holder)) WITHOUT ROWID;
+    due INTEGER NOT NULL, visit BLOB NOT NULL, PRIMARY KEY (key, holder)) WITHOUT ROWID;
 CREATE TRIGGER fresh_not_spent BEFORE INSERT ON fresh
     WHEN EXISTS (SELECT 1 FROM spent WHERE key = NEW.key AND holder = NEW.holder AND voided = 0)
     BEGIN SELECT RAISE(ABORT, 'spent'); END;

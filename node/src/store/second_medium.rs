@@ -67,7 +67,10 @@ pub(super) fn attach(connection: &Connection, folder: &Path) -> Result<(), Store
     let tables = tables(connection)?;
     if known {
         compare(connection, folder)?;
-    } else {
+    }
+    // Tables and rows at once: a copy that was begun and cut off is no copy.
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    if !known {
         for (table, sql) in &tables {
             let sql = sql.replacen(&format!("CREATE TABLE {table}"), &format!("CREATE TABLE second.m_{table}"), 1);
             connection.execute_batch(&sql)?;
@@ -80,14 +83,13 @@ pub(super) fn attach(connection: &Connection, folder: &Path) -> Result<(), Store
         |row| row.get(0),
     )?;
     if ahead > 0 {
-        connection.execute_batch("BEGIN IMMEDIATE")?;
         for (table, _) in &tables {
             connection.execute_batch(&format!(
                 "DELETE FROM second.m_{table}; INSERT INTO second.m_{table} SELECT * FROM main.{table}"
             ))?;
         }
-        connection.execute_batch("COMMIT")?;
     }
+    connection.execute_batch("COMMIT")?;
     tables.iter().try_for_each(|(table, _)| Ok(follow(connection, table)?))
 }
 

@@ -2,7 +2,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, Sender, channel},
+    },
     thread::JoinHandle,
 };
 
@@ -29,8 +32,20 @@ enum Message {
     Alone(Alone, Sender<Result<(), StoreError>>),
 }
 
+/// Whether the last commit's fate is unknown: nobody reads until the file was opened again. A commit to two files holds it, as
+/// the first shows its rows before the second has them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Doubt(Arc<Mutex<bool>>);
+
+impl Doubt {
+    pub(super) fn hold(&self) -> MutexGuard<'_, bool> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Writer {
+    pub(super) doubt: Doubt,
     jobs: Option<Sender<Message>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -49,11 +64,13 @@ impl Writer {
     pub(super) fn start(path: PathBuf, second: Option<PathBuf>) -> Result<Self, StoreError> {
         let connection = writing(&path, second.as_deref())?;
         let (jobs, waiting) = channel();
+        let doubt = Doubt::default();
+        let thread = Thread { path, second, doubt: doubt.clone(), connection: Some(connection) };
         let thread = std::thread::Builder::new()
             .name("store".into())
-            .spawn(move || Thread { path, second, connection: Some(connection) }.run(&waiting))
+            .spawn(move || thread.run(&waiting))
             .map_err(|_| StoreError::Stopped)?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self { doubt, jobs: Some(jobs), thread: Some(thread) })
     }
 
     pub(super) fn write<T, E, F>(&self, job: F) -> Result<Result<T, E>, StoreError>
@@ -103,6 +120,7 @@ fn writing(path: &Path, second: Option<&Path>) -> Result<Connection, StoreError>
 struct Thread {
     path: PathBuf,
     second: Option<PathBuf>,
+    doubt: Doubt,
     /// None after a failed commit, until the file could be opened again.
     connection: Option<Connection>,
 }
@@ -139,6 +157,7 @@ impl Thread {
 
     fn commit(&mut self, group: Vec<Job>) {
         let mut replies = Vec::with_capacity(group.len());
+        let (doubt, two) = (self.doubt.clone(), self.second.is_some());
         let result = self.reopened().and_then(|connection| {
             connection.execute_batch("BEGIN IMMEDIATE")?;
             for job in group {
@@ -153,12 +172,17 @@ impl Thread {
             }
             connection.execute_batch(NEXT_EPOCH)?;
             faults::at("store-before-commit");
+            let held = two.then(|| doubt.hold());
             let commit = connection.execute_batch("COMMIT");
             let commit = faults::commit_outcome(commit);
             faults::at("store-after-commit");
             commit.map_err(|error| match StoreError::from(error) {
-                StoreError::Full => StoreError::Full,
-                _ => StoreError::Unknown,
+                // With two files the first may have the group although the second is full.
+                StoreError::Full if !two => StoreError::Full,
+                _ => {
+                    *held.unwrap_or_else(|| doubt.hold()) = true;
+                    StoreError::Unknown
+                }
             })
         });
         if result.is_err() {
@@ -185,7 +209,8 @@ impl Thread {
         {
             self.connection = None;
         }
-        if unknown {
+        // A medium that was pulled out and put back is another file to the system.
+        if unknown || self.second.is_some() {
             self.connection = None;
             drop(self.reopened());
         }
@@ -198,6 +223,7 @@ impl Thread {
             // has to reach the disk before anything more is promised.
             connection.execute_batch(NEXT_EPOCH)?;
             self.connection = Some(connection);
+            *self.doubt.hold() = false;
         }
         self.connection.as_ref().ok_or(StoreError::Stopped)
     }

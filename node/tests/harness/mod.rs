@@ -7,8 +7,14 @@
     reason = "tests share it, and each uses a part"
 )]
 
+<<<<<<< HEAD
 pub mod process;
 pub mod proxy;
+=======
+pub mod http;
+pub mod proxy;
+pub mod running;
+>>>>>>> main
 pub mod witness;
 
 use std::path::PathBuf;

@@ -140,6 +140,15 @@ pub fn entries(store: &Store) -> Vec<Vec<u8>> {
         .unwrap()
 }
 
+/// The keys of all logs of a programme, the issuer's first.
+pub fn log_keys(programme: &Programme) -> Vec<VerifierKey> {
+    let header = programme.latest();
+    std::iter::once(&header.issuer_log)
+        .chain(header.sites.iter().flat_map(|site| &site.logs))
+        .map(|log| annona_node::publisher::owner::verifier_key(log, KeyType::Log).unwrap())
+        .collect()
+}
+
 /// A site that is open in round 1.
 pub struct Open {
     pub site: SiteService,

@@ -260,6 +260,8 @@ pub struct IssuerService {
     view: RwLock<Arc<View>>,
     sessions: Sessions,
     serials: InFlight<[u8; 32]>,
+    /// Apart from the serials: an amend claims one of each, and could name its own ticket's hash as its serial.
+    tickets: InFlight<[u8; 32]>,
     guesses: sessions::Guesses,
 }
 
@@ -309,6 +311,7 @@ impl IssuerService {
             view: RwLock::new(Arc::new(View { programme, keys })),
             sessions: Sessions::default(),
             serials: InFlight::new(PATIENCE),
+            tickets: InFlight::new(PATIENCE),
             guesses: sessions::Guesses::default(),
         })
     }
@@ -402,7 +405,8 @@ impl IssuerService {
         let before = programme.keys().len();
         programme.append(signed, new_keys)?;
         let (signed, keys) = (signed.clone(), new_keys.to_vec());
-        self.store.write(move |connection| {
+        let hash = signed.header.hash();
+        let done = self.store.write(move |connection| {
             connection
                 .execute("INSERT INTO versions VALUES (?1, ?2)", params![signed.header.version, signed.encode()])?;
             for (offset, entry) in keys.iter().enumerate() {
@@ -412,7 +416,13 @@ impl IssuerService {
             }
             LogState::load(connection)?.append(connection, &IssuerLeaf::Manifest(signed))?;
             Ok::<_, IssuerError>(())
-        })??;
+        });
+        if let Err(error) = done.map_err(IssuerError::from).flatten()
+            // A commit of unknown outcome, now or at an earlier try: the store says what holds.
+            && load_programme(&self.store)?.latest().hash() != hash
+        {
+            return Err(error);
+        }
         *guard = Arc::new(View { programme, keys: guard.keys.clone() });
         Ok(())
     }

@@ -33,7 +33,7 @@ impl IssuerService {
         let view = self.view();
         let decoded = EnrolRequest::decode(request)?;
         let ticket = decoded.ticket_hash(&view.programme);
-        let _claim = self.serials.claim(ticket.0)?;
+        let _claim = self.tickets.claim(ticket.0)?;
         let grant = match self.ticket(ticket, digest)? {
             Ticket::Answered(answer) => return Ok(answer),
             Ticket::Unused(grant) => grant,
@@ -253,7 +253,7 @@ impl IssuerService {
         }
         let now = view.programme.in_force(round)?;
         let ticket = request.ticket_hash(&view.programme.id());
-        let _ticket = self.serials.claim(ticket.0)?;
+        let _ticket = self.tickets.claim(ticket.0)?;
         let grant = match self.ticket(ticket, digest)? {
             Ticket::Answered(answer) => return Ok(answer),
             Ticket::Unused(grant) => grant,

@@ -33,7 +33,7 @@ impl IssuerService {
         programme.open_round(round, manifest)?;
         let derived = RoundKeys::derive(&programme.in_force(round)?, master).map_err(|_| IssuerError::Master(round))?;
         let advance = programme.latest().policy.advance;
-        self.store.write(move |connection| {
+        let done = self.store.write(move |connection| {
             let lowest: Option<u32> =
                 connection.query_row("SELECT min(round) FROM rounds WHERE closed = 0", [], |row| row.get(0))?;
             if let Some(lowest) = lowest
@@ -50,11 +50,25 @@ impl IssuerService {
             }
             LogState::load(connection)?.append(connection, &IssuerLeaf::Open(OpenLeaf { round, manifest }))?;
             Ok(())
-        })??;
+        });
+        if let Err(error) = done.map_err(IssuerError::from).flatten()
+            // A commit of unknown outcome, now or at an earlier try: the store says what holds.
+            && !self.is_stored_open(round, manifest)?
+        {
+            return Err(error);
+        }
         let mut keys = guard.keys.clone();
         keys.insert(round, Arc::new(derived));
         *guard = Arc::new(View { programme, keys });
         Ok(())
+    }
+
+    fn is_stored_open(&self, round: Round, manifest: ManifestHash) -> Result<bool, IssuerError> {
+        Ok(self.store.read(|connection| {
+            connection
+                .prepare("SELECT 1 FROM rounds WHERE round = ?1 AND manifest = ?2 AND closed = 0")?
+                .exists(params![round.0, manifest.0])
+        })?)
     }
 
     /// Appends what waits to the log as one batch. Returns how many leaves it had.
@@ -127,7 +141,7 @@ impl IssuerService {
         let view = self.view();
         let manifest = view.programme.in_force(round)?.hash;
         let store_key = super::StoreKey::new(*self.secrets.store.expose());
-        self.store.write(move |connection| {
+        let count = self.store.write(move |connection| {
             let changed = connection
                 .execute("UPDATE rounds SET closing = 1 WHERE round = ?1 AND frozen = 1 AND closing = 0", [round.0])?;
             if changed == 0 {
@@ -139,7 +153,9 @@ impl IssuerService {
             let leaf = FreezeLeaf { round, manifest, packs: Vec::new(), openings };
             LogState::load(connection)?.append(connection, &IssuerLeaf::Freeze(leaf))?;
             Ok(count)
-        })?
+        })??;
+        self.store.truncate_wal()?;
+        Ok(count)
     }
 
     /// Closes a round: no draws any more, voucher slots are deleted, sessions are dropped. The caller erases the round's master

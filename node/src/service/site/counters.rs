@@ -19,7 +19,7 @@ use annona_protocol::{
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 
-use super::{SiteError, SiteService, visit};
+use super::{SiteError, SiteService, round, visit};
 use crate::store::{LogState, Pending};
 
 /// The name of the row in `meta` that makes a store a counter's.
@@ -50,6 +50,7 @@ struct Accepted {
     voided: bool,
     handed: bool,
     provisional: bool,
+    due: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,7 +105,7 @@ impl SiteService {
                 .collect::<rusqlite::Result<_>>()?;
             let accepted = connection
                 .prepare(
-                    "SELECT key, holder, number, leaf, counter, voided, handed, provisional FROM fresh ORDER BY key, holder",
+                    "SELECT key, holder, number, leaf, counter, voided, handed, provisional, due FROM fresh ORDER BY key, holder",
                 )?
                 .query_map([], |row| {
                     Ok(Accepted {
@@ -115,6 +116,7 @@ impl SiteService {
                         voided: row.get(5)?,
                         handed: row.get(6)?,
                         provisional: row.get(7)?,
+                        due: row.get(8)?,
                     })
                 })?
                 .collect::<rusqlite::Result<_>>()?;
@@ -161,8 +163,10 @@ impl SiteService {
             if handed.batch != log.open_batch() || waiting != gone {
                 return Err(SiteError::HandoverOther);
             }
-            super::round::end_of_batch(connection)?;
-            connection.execute_batch("DELETE FROM pending; UPDATE log_state SET batches = batches + 1")?;
+            round::end_of_batch(connection)?;
+            // The main store has the owed slips now: two stores would pay each twice.
+            connection
+                .execute_batch("DELETE FROM pending; DELETE FROM owed; UPDATE log_state SET batches = batches + 1")?;
             Ok(())
         })??;
         Ok(self.store.truncate_wal()?)
@@ -181,7 +185,7 @@ impl SiteService {
             if Pending::count(connection)? > 0 {
                 return Err(SiteError::HandoverWaits);
             }
-            super::round::forget(connection, round)?;
+            round::forget(connection, round)?;
             Ok(())
         })??;
         *self.open.write().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
@@ -203,7 +207,8 @@ impl SiteService {
             return Err(SiteError::HandoverOther);
         }
         self.store.write(move |connection| {
-            if is_counter(connection)? || LogState::load(connection)?.open_batch() != handover.batch {
+            let batch = LogState::load(connection)?.open_batch();
+            if is_counter(connection)? || batch != handover.batch || !round::is_open(connection, handover.round)? {
                 return Err(SiteError::HandoverOther);
             }
             take_in(connection, &handover)
@@ -254,11 +259,24 @@ fn take_in(connection: &Connection, handover: &Handover) -> Result<(), SiteError
             SiteLeaf::Batch(_) | SiteLeaf::Statement(_) => return Err(SiteError::HandoverFalse),
         }
     }
-    for Accepted { mark, number, leaf, counter, voided, handed, provisional } in &handover.accepted {
+    for Accepted { mark, number, leaf, counter, voided, handed, provisional, due } in &handover.accepted {
         // The leaf's hash stands for the visit: nothing is grouped.
         let visit = Digest(leaf.0);
+        // What stands here under a visit of its own was accepted by this store: two counters gave out one voucher's goods.
+        let own = connection
+            .prepare_cached("SELECT 1 FROM fresh WHERE key = ?1 AND holder = ?2 AND visit <> leaf")?
+            .exists(params![mark.key.0, mark.holder.0])?;
+        if own {
+            return Err(SiteError::HandoverDouble);
+        }
+        // An earlier package that comes late takes nothing back.
         connection
-            .prepare_cached("INSERT OR REPLACE INTO fresh VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?
+            .prepare_cached(
+                "INSERT INTO fresh VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (key, holder) DO UPDATE SET
+                 number = excluded.number, leaf = excluded.leaf, counter = excluded.counter, voided = excluded.voided,
+                 handed = excluded.handed, provisional = excluded.provisional, due = excluded.due, visit = excluded.visit
+                 WHERE (excluded.number, excluded.voided, excluded.handed) >= (number, voided, handed)",
+            )?
             .execute(params![
                 mark.key.0,
                 mark.holder.0,
@@ -269,6 +287,7 @@ fn take_in(connection: &Connection, handover: &Handover) -> Result<(), SiteError
                 voided,
                 handed,
                 provisional,
+                due,
                 visit.0
             ])
             .map_err(|error| match error.sqlite_error_code() {

@@ -180,6 +180,11 @@ fn begin(connection: &Connection, round: Round, manifest: &[u8; 32], without_pac
     Ok(())
 }
 
+/// Whether the round is open, seen from inside a job: nothing of a round stands behind its statement.
+pub(super) fn is_open(connection: &Connection, round: Round) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM rounds WHERE round = ?1 AND closed = 0")?.exists([round.0])
+}
+
 fn close_batch(connection: &Connection, round: Round) -> Result<u64, SiteError> {
     if super::counters::is_counter(connection)? {
         return Err(SiteError::NotACounter);
@@ -204,7 +209,7 @@ pub(super) fn end_of_batch(connection: &Connection) -> rusqlite::Result<()> {
     // In the order of keys: where a row stands in the file says nothing about when it came.
     connection.execute(
         "INSERT OR REPLACE INTO spent SELECT key, holder, number, batch, leaf, counter, voided, handed,
-         provisional FROM fresh
+         provisional, due FROM fresh
          ORDER BY key, holder",
         [],
     )?;

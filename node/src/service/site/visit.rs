@@ -1,6 +1,9 @@
 //! Visits: quote, redeem, hand over, void, collect (spec 7).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use annona_protocol::{
     group::EncodedPoint,
@@ -9,6 +12,7 @@ use annona_protocol::{
         TreeHash,
         leaf::{Leaf as _, OwedLeaf, OwedVoidedLeaf, SiteLeaf, VoidLeaf, VoucherLeaf},
     },
+    programme::Programme,
     redeem::{
         BearerVoucher, CollectRequest, Outcome, RedeemRequest, RedeemResponse, Refusal, VerifiedVisit, VoidRequest,
     },
@@ -23,7 +27,10 @@ use ed25519_dalek::SigningKey;
 use rand_core::CryptoRng;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{CounterId, OpenRound, SiteError, SiteService, round::count_act};
+use super::{
+    CounterId, OpenRound, SiteError, SiteService,
+    round::{count_act, is_open},
+};
 use crate::store::{LogState, Pending, StoreError};
 
 /// Why a visit's job undoes itself.
@@ -108,6 +115,7 @@ impl SiteService {
             };
             let verified = verify(&quote).map_err(|refusal| self.slip(open, id, refusal.code, refusal.marks))?;
             let job = Acceptance {
+                programme: Arc::clone(&open.programme),
                 visit,
                 counter,
                 place: open.place,
@@ -153,6 +161,10 @@ impl SiteService {
                 }
                 if handed {
                     return Err(SiteError::AlreadyHandedOver);
+                }
+                // A voucher's goods went with another visit.
+                if any_handed(connection, &answer)? {
+                    return Err(SiteError::VisitUnknown);
                 }
                 connection.execute("UPDATE visits SET handed = 1 WHERE visit = ?1", [visit.0])?;
                 for receipt in &answer.receipts {
@@ -260,6 +272,9 @@ impl SiteService {
         }
         let (round, lines) = (open.round, owed.lines.clone());
         let done = self.store.write(move |connection| {
+            if !is_open(connection, round)? {
+                return refused(RefusalCode::Closed, []);
+            }
             let first = connection.execute(
                 "UPDATE owed SET state = 1, collected_round = ?2 WHERE holder = ?1 AND state = 0",
                 params![holder.0, round.0],
@@ -307,21 +322,32 @@ fn load_visit(connection: &Connection, visit: Digest) -> rusqlite::Result<Option
     .transpose()
 }
 
-/// A visit's answer as it stands: goods show only at its own counter, and only until they went.
+/// Whether goods of one of the answer's vouchers went. After the close of their batch vouchers can be shown in other visits.
+fn any_handed(connection: &Connection, answer: &RedeemResponse) -> rusqlite::Result<bool> {
+    for receipt in &answer.receipts {
+        if known(connection, &receipt.content.mark)?.is_some_and(|known| known.handed && !known.voided) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A visit's answer as it stands: goods show only at its own counter, and only until they went. None if goods went with another
+/// visit: then each voucher is looked at.
 fn stored_answer(
     connection: &Connection,
     visit: Digest,
     counter: Option<CounterId>,
 ) -> rusqlite::Result<Option<RedeemResponse>> {
-    Ok(load_visit(connection, visit)?.map(|(answer, own, handed)| {
-        let outcome = match counter {
-            Some(counter) if counter != own => Outcome::AcceptedAtCounter,
-            _ if handed => Outcome::AlreadyHandedOver,
-            _ => Outcome::AlreadyAccepted,
-        };
-        let units = if outcome == Outcome::AlreadyAccepted { answer.units } else { Vec::new() };
-        RedeemResponse { outcome, units, ..answer }
-    }))
+    let Some((answer, own, handed)) = load_visit(connection, visit)? else { return Ok(None) };
+    let outcome = match counter {
+        Some(counter) if counter != own => Outcome::AcceptedAtCounter,
+        _ if handed => Outcome::AlreadyHandedOver,
+        _ if any_handed(connection, &answer)? => return Ok(None),
+        _ => Outcome::AlreadyAccepted,
+    };
+    let units = if outcome == Outcome::AlreadyAccepted { answer.units } else { Vec::new() };
+    Ok(Some(RedeemResponse { outcome, units, ..answer }))
 }
 
 /// The visit that outlived its batch and has exactly these vouchers.
@@ -347,6 +373,7 @@ fn kept_visit(connection: &Connection, earlier: &BTreeMap<Mark, Known>) -> Resul
 
 /// The job that accepts a visit.
 struct Acceptance {
+    programme: Arc<Programme>,
     visit: Digest,
     counter: CounterId,
     place: Place,
@@ -365,6 +392,8 @@ struct Known {
     handed: bool,
     /// Accepted before the opening pack came.
     provisional: bool,
+    /// Units that were handed over for it; the rest is owed.
+    due: u64,
     /// The visit, while the batch is open.
     visit: Option<Digest>,
 }
@@ -379,12 +408,13 @@ fn known(connection: &Connection, mark: &Mark) -> rusqlite::Result<Option<Known>
             voided: row.get(4)?,
             handed: row.get(5)?,
             provisional: row.get(6)?,
-            visit: row.get::<_, Option<[u8; 32]>>(7)?.map(Digest),
+            due: row.get(7)?,
+            visit: row.get::<_, Option<[u8; 32]>>(8)?.map(Digest),
         })
     };
     for sql in [
-        "SELECT number, batch, leaf, counter, voided, handed, provisional, visit FROM fresh WHERE key = ?1 AND holder = ?2",
-        "SELECT number, batch, leaf, counter, voided, handed, provisional, NULL FROM spent WHERE key = ?1 AND holder = ?2",
+        "SELECT number, batch, leaf, counter, voided, handed, provisional, due, visit FROM fresh WHERE key = ?1 AND holder = ?2",
+        "SELECT number, batch, leaf, counter, voided, handed, provisional, due, NULL FROM spent WHERE key = ?1 AND holder = ?2",
     ] {
         let row = connection.prepare_cached(sql)?.query_row(params![mark.key.0, mark.holder.0], read).optional()?;
         if row.is_some() {
@@ -473,7 +503,12 @@ impl Acceptance {
         let receipts = earlier
             .iter()
             .map(|(mark, known)| self.receipt(*mark, known.number, known.leaf, known.batch, known.provisional));
-        let units = self.verified.units().iter().map(|(line, units)| (*line, *units)).collect();
+        // What was owed stays owed: its slip brings it.
+        let mut due: BTreeMap<LineId, Units> = BTreeMap::new();
+        for (mark, known) in earlier {
+            due.entry(self.worth(mark).0).or_default().0 += known.due;
+        }
+        let units = due.into_iter().collect();
         let answer = RedeemResponse { outcome, visit: self.visit, units, receipts: receipts.collect(), owed: None };
         if outcome == Outcome::AlreadyAccepted {
             // So that the officer can hand over what an earlier batch only accepted.
@@ -481,6 +516,12 @@ impl Acceptance {
             return Ok(answer);
         }
         Ok(RedeemResponse { units: Vec::new(), ..answer })
+    }
+
+    /// Line and units of a verified voucher.
+    fn worth(&self, mark: &Mark) -> (LineId, u64) {
+        let id = self.programme.key(mark.key).expect("verified vouchers have listed keys").id;
+        (id.line, id.value.into())
     }
 
     fn receipt(&self, mark: Mark, number: u32, leaf: TreeHash, batch: u32, pending: bool) -> Receipt {
@@ -499,17 +540,24 @@ impl Acceptance {
         let batch = LogState::load(connection)?.open_batch();
         let leaves: Vec<VoucherLeaf> =
             self.verified.leaves(|mark| earlier.get(mark).map_or(1, |known| known.number + 1));
+        let (units, short) = hand_over(connection, self.verified.units())?;
+        let mut left: BTreeMap<LineId, u64> = units.iter().map(|(line, units)| (*line, units.0)).collect();
         let mut receipts = Vec::with_capacity(leaves.len());
         for leaf in leaves {
             let (mark, number) = (leaf.voucher.shown.mark(), leaf.number);
             let leaf = SiteLeaf::Voucher(leaf);
             let hash = leaf.tree_hash();
+            let (line, value) = self.worth(&mark);
+            let left = left.entry(line).or_default();
+            let due = value.min(*left);
+            *left -= due;
             // The primary key and the trigger decide; an earlier acceptance gives way only if it was voided.
             let inserted = connection
                 .prepare_cached(
-                    "INSERT INTO fresh VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8) ON CONFLICT (key, holder) DO UPDATE SET
+                    "INSERT INTO fresh VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8, ?9) ON CONFLICT (key, holder) DO UPDATE SET
                      number = excluded.number, batch = excluded.batch, leaf = excluded.leaf, counter = excluded.counter,
-                     voided = 0, handed = 0, provisional = excluded.provisional, visit = excluded.visit WHERE voided = 1 AND excluded.number = number + 1",
+                     voided = 0, handed = 0, provisional = excluded.provisional, due = excluded.due, visit = excluded.visit
+                     WHERE voided = 1 AND excluded.number = number + 1",
                 )?
                 .execute(params![
                     mark.key.0,
@@ -519,6 +567,7 @@ impl Acceptance {
                     hash.0,
                     self.counter.0,
                     self.without_pack,
+                    due,
                     self.visit.0,
                 ]);
             match inserted {
@@ -533,7 +582,6 @@ impl Acceptance {
             Pending::queue(connection, round, &leaf)?;
             receipts.push(self.receipt(mark, number, hash, batch, self.without_pack));
         }
-        let (units, short) = hand_over(connection, self.verified.units())?;
         let owed = if short.is_empty() {
             None
         } else {
