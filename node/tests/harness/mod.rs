@@ -7,14 +7,10 @@
     reason = "tests share it, and each uses a part"
 )]
 
-<<<<<<< HEAD
+pub mod http;
 pub mod process;
 pub mod proxy;
-=======
-pub mod http;
-pub mod proxy;
 pub mod running;
->>>>>>> main
 pub mod witness;
 
 use std::path::PathBuf;

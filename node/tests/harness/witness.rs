@@ -89,6 +89,11 @@ impl Witness {
         format!("http://{}", self.address)
     }
 
+    /// What `[publish] witnesses` names.
+    pub fn setting(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([(NAME.to_owned(), self.url())])
+    }
+
     /// The largest size that it cosigned of a log.
     pub fn size(&self, origin: &str) -> u64 {
         self.shared.seen.lock().unwrap().get(origin).map_or(0, |(size, _)| *size)
