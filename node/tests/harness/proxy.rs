@@ -158,11 +158,7 @@ impl Shared {
 }
 
 /// One HTTP message with a content length, or none.
-<<<<<<< HEAD
-pub(super) fn read_message(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
-=======
 pub fn read_message(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
->>>>>>> main
     let mut bytes = Vec::new();
     let mut chunk = [0; 16 * 1024];
     loop {

@@ -1,15 +1,10 @@
-<<<<<<< HEAD
 //! A witness on loopback (C2SP tlog-witness): it remembers what it cosigned, and cosigns nothing that contradicts it.
-=======
-//! A witness that believes everything: C2SP add-checkpoint without its checks of consistency.
->>>>>>> main
 
 use std::{
     collections::BTreeMap,
     io::{self, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
-<<<<<<< HEAD
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
@@ -27,26 +22,10 @@ use ed25519_dalek::SigningKey;
 
 use super::proxy::read_message;
 
-=======
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::JoinHandle,
-};
-
-use annona_protocol::log::{
-    VerifierKey,
-    note::{cosign, verify_checkpoint},
-};
-use ed25519_dalek::SigningKey;
-
-/// Its name in the sample programme.
->>>>>>> main
 pub const NAME: &str = "witness.example";
 
 pub struct Witness {
     address: SocketAddr,
-<<<<<<< HEAD
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -58,17 +37,10 @@ struct Shared {
     stop: AtomicBool,
 }
 
-=======
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
->>>>>>> main
 impl Witness {
     pub fn new(key: SigningKey, logs: Vec<VerifierKey>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
-<<<<<<< HEAD
         let shared = Arc::new(Shared { key, logs, seen: Mutex::default(), stop: AtomicBool::new(false) });
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {
@@ -97,35 +69,12 @@ impl Witness {
     /// The largest size that it cosigned of a log.
     pub fn size(&self, origin: &str) -> u64 {
         self.shared.seen.lock().unwrap().get(origin).map_or(0, |(size, _)| *size)
-=======
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            for connection in listener.incoming() {
-                if stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-                // A log that is refused says so in its test.
-                drop(connection.and_then(|connection| answer(connection, &key, &logs)));
-            }
-        });
-        Self { address, stop, thread: Some(thread) }
-    }
-
-    /// What `[publish] witnesses` names.
-    pub fn setting(&self) -> BTreeMap<String, String> {
-        BTreeMap::from([(NAME.to_owned(), format!("http://{}", self.address))])
->>>>>>> main
     }
 }
 
 impl Drop for Witness {
     fn drop(&mut self) {
-<<<<<<< HEAD
         self.shared.stop.store(true, Ordering::Relaxed);
-=======
-        self.stop.store(true, Ordering::Relaxed);
->>>>>>> main
         drop(TcpStream::connect(self.address));
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
@@ -133,7 +82,6 @@ impl Drop for Witness {
     }
 }
 
-<<<<<<< HEAD
 impl Shared {
     fn serve(&self, mut client: TcpStream) -> io::Result<()> {
         client.set_read_timeout(Some(Duration::from_secs(30)))?;
@@ -167,17 +115,4 @@ impl Shared {
         seen.insert(origin, (size, root));
         (200, format!("{}\n", cosign(&self.key, NAME, 0, &verified).unwrap()))
     }
-=======
-fn answer(mut stream: TcpStream, key: &SigningKey, logs: &[VerifierKey]) -> io::Result<()> {
-    let request = String::from_utf8(super::proxy::read_message(&mut stream)?).unwrap();
-    let line = request.split_once("\r\n\r\n").and_then(|(_, body)| {
-        let (_, note) = body.split_once("\n\n")?;
-        let log = logs.iter().find(|log| note.starts_with(&format!("{}\n", log.name())))?;
-        let verified = verify_checkpoint(note.as_bytes(), log, &[], 0).ok()?;
-        Some(cosign(key, NAME, 1_900_000_000, &verified).unwrap().to_string())
-    });
-    let (status, body) =
-        line.map_or(("404 Not Found", String::new()), |line| ("200 OK", format!("{}\n", line.trim_end())));
-    write!(stream, "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
->>>>>>> main
 }
