@@ -77,6 +77,18 @@ pub enum HomeError {
     Degenerate(Round),
 }
 
+impl HomeError {
+    /// Whether the same may succeed later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Issuer(error) => error.is_transient(),
+            Self::Site(error) => error.is_transient(),
+            Self::Store(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+}
+
 /// An issuer's folder.
 #[derive(Clone, Debug)]
 pub struct IssuerHome(PathBuf);

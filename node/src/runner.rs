@@ -52,6 +52,13 @@ pub enum RunError {
     Thread(#[source] std::io::Error),
 }
 
+impl RunError {
+    /// Whether the same may succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Publish(error) if error.is_transient())
+    }
+}
+
 /// The witnesses of the manifest that the settings give an address to.
 ///
 /// # Errors
@@ -84,6 +91,10 @@ impl Publishing {
     ) -> Result<Self, RunError> {
         // A store that contradicts what it published does not serve at all.
         report(&publisher.publish(&witnesses)?);
+        // Nor one that is older than what witnesses saw: with the whole disk what it published went back, too (spec 8.4-M9).
+        for (name, error) in publisher.compare(&witnesses)? {
+            tracing::warn!(code = "witness-silent", witness = name, error = %error, "a witness was not asked");
+        }
         let (grew, growing) = channel();
         let thread = std::thread::Builder::new().name("publish".into()).spawn(move || {
             loop {
@@ -119,6 +130,11 @@ impl Drop for Publishing {
 }
 
 fn report(published: &crate::publisher::Published) {
+    for (name, error) in &published.waiting {
+        if matches!(error, WitnessError::Behind { .. } | WitnessError::Inconsistent { .. }) {
+            tracing::error!(code = "log-behind", witness = name, error = %error, "this store is an older copy: stop it");
+        }
+    }
     if published.is_complete() {
         tracing::info!(size = published.size, "log published");
     } else {

@@ -15,6 +15,7 @@ use std::{
 use annona_node::{
     home::HomeError,
     keys::{Passphrase, PassphraseSource, WORK_FACTOR, new_passphrase, passphrase},
+    runner::RunError,
     store::StoreError,
 };
 use annona_protocol::{
@@ -58,8 +59,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// Whether the same command may succeed later.
 pub(crate) fn is_transient(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_transient)
-            || matches!(cause.downcast_ref::<HomeError>(), Some(HomeError::Store(error)) if error.is_transient())
+        // A transparent error shows its source's source: each layer that wraps a store has to be named.
+        let store = cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_transient);
+        let home = cause.downcast_ref::<HomeError>().is_some_and(HomeError::is_transient);
+        store || home || cause.downcast_ref::<RunError>().is_some_and(RunError::is_transient)
     })
 }
 

@@ -82,6 +82,9 @@ pub enum PublishError {
         /// What was published.
         published: u64,
     },
+    /// A witness remembers another log.
+    #[error(transparent)]
+    Witness(Box<WitnessError>),
     /// The published checkpoint is not this log's.
     #[error("{} is no checkpoint of this log: {source}. Keep it, tell the auditors, and publish into another folder", path.display())]
     Checkpoint {
@@ -110,6 +113,7 @@ impl PublishError {
             Self::SecondRoot { .. } => "second-root",
             Self::Rows { .. } => "log-damaged",
             Self::Behind { .. } => "log-behind",
+            Self::Witness(_) => "log-behind",
             Self::Checkpoint { .. } => "checkpoint-foreign",
         }
     }
@@ -210,6 +214,30 @@ impl<S: LogOwner> Publisher<S> {
         outcome.cosigned = self.show(&terms)?;
         faults::at("publish-checkpoint");
         Ok(outcome)
+    }
+
+    /// Asks each witness whether it cosigned more of this log than the store has, or another log under its name: then the store is
+    /// an older copy. Those that do not answer are passed over, and given back.
+    ///
+    /// # Errors
+    /// [`PublishError::Witness`] with what one of them says.
+    pub fn compare(&self, witnesses: &[WitnessClient]) -> Result<Vec<(String, WitnessError)>, PublishError> {
+        let _gate = self.gate();
+        let terms = self.owner.terms()?;
+        let (size, root) = self.claim()?;
+        let note = self.sign(&terms, size, root)?;
+        let prove = |old| self.store().read(|connection| tree::consistency(&Rows(connection), old, size)).ok();
+        let mut silent = Vec::new();
+        for witness in witnesses {
+            match witness.cosign(&note, &terms.log, size, prove) {
+                Ok(_) => {}
+                Err(error @ (WitnessError::Behind { .. } | WitnessError::Inconsistent { .. })) => {
+                    return Err(PublishError::Witness(Box::new(error)));
+                }
+                Err(error) => silent.push((witness.key().name().to_owned(), error)),
+            }
+        }
+        Ok(silent)
     }
 
     /// Takes over a checkpoint of this log that enough witnesses cosigned elsewhere, and publishes it.

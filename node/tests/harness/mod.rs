@@ -8,6 +8,7 @@
 )]
 
 pub mod http;
+pub mod process;
 pub mod proxy;
 pub mod running;
 pub mod witness;
