@@ -357,7 +357,8 @@ fn findings(world: World) -> Vec<&'static str> {
     let published = annona_audit::load(&export).unwrap();
     let report = audit(programme, &published, &mut annona_node::random::os(), &|_| {});
     assert!(report.leaves > 5);
-    report.findings.iter().map(|finding| finding.check.code()).collect()
+    // Its sites have published nothing.
+    report.findings.iter().map(|finding| finding.check.code()).filter(|code| *code != "log-missing").collect()
 }
 
 /// What was opened before a backup was made stays opened after it: the next range begins where the last one ended.

@@ -53,7 +53,12 @@ fn close_and_publish(net: &Net, party: &Party, path: &str, log: &str) {
     let before = net.witness.size(log);
     party.supervise(path, &[]).unwrap();
     let deadline = std::time::Instant::now() + crate::harness::process::PATIENCE;
-    while net.witness.size(log) == before {
+    // The file comes after the cosignature.
+    let shown = || {
+        let note = fs::read_to_string(party.home.join("published/checkpoint")).unwrap_or_default();
+        note.lines().nth(1).and_then(|size| size.parse().ok()).unwrap_or(0)
+    };
+    while net.witness.size(log) == before || shown() < net.witness.size(log) {
         assert!(std::time::Instant::now() < deadline, "nothing is published");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
@@ -239,4 +244,52 @@ fn a_backup_serves_once_a_witness_has_seen_its_log() {
     assert!(restored.check_day(Some("0000-0000-0000-0000-0")).is_err() && restored.is_uncompared().unwrap());
     restored.check_day(Some(&day)).unwrap();
     assert!(!restored.is_uncompared().unwrap());
+}
+
+/// Power fails while a store is made, or while it is rewritten after its round: there is a whole one or none, and the next try
+/// ends it.
+#[test]
+fn a_cut_while_a_store_is_made_or_rewritten_costs_nothing() {
+    let net = net(1, 1);
+    drop(drawn(&net, 0, 1));
+    net.open_sites(1);
+    let (_, announcement) = net.programme(1);
+    let site = &net.sites[0];
+    site.kill();
+    let run = |arguments: &[&str], fault: Option<&str>| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_annona-node"));
+        command.arg("site").args(arguments).env("ANNONA_PASSPHRASE", PASSPHRASE).env_remove("ANNONA_FAULT");
+        let done = command.envs(fault.map(|point| ("ANNONA_FAULT", point))).output().unwrap();
+        assert_eq!(done.status.success(), fault.is_none(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    let due = || {
+        let file = rusqlite::Connection::open(annona_node::store::database(&site.home)).unwrap();
+        file.prepare("SELECT 1 FROM meta WHERE name = 'compact'").unwrap().exists([]).unwrap()
+    };
+    let home = site.home.display().to_string();
+    assert!(!due());
+    run(&["close-round", "--home", &home], Some("store-rewriting"));
+    assert!(due());
+    assert!(site.start(Some("store-rewritten")).is_err());
+    assert!(due());
+    site.start(None).unwrap();
+    site.kill();
+    assert!(!due());
+    run(&["check", "--home", &home], None);
+    let left: std::collections::BTreeSet<_> =
+        fs::read_dir(&site.home).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let known = ["annona.db", "annona.db-shm", "annona.db-wal", "inbox", "keys", "lock", "published"];
+    assert!(left.iter().all(|name| known.contains(&name.as_str())), "{left:?}");
+
+    let other = net.prepared.folder.path().join("made");
+    fs::create_dir_all(other.join("keys")).unwrap();
+    fs::copy(site.home.join("keys/site.age"), other.join("keys/site.age")).unwrap();
+    let file = net.prepared.folder.path().join("announcement.bin");
+    fs::write(&file, announcement).unwrap();
+    let (other, file, id) = (other.display().to_string(), file.display().to_string(), net.id().to_string());
+    let init = ["init", "--programme", &id, "--announcement", &file, "--site", "1", "--home", &other];
+    run(&init, Some("store-made"));
+    run(&init, Some("store-filled"));
+    run(&init, None);
+    run(&["status", "--home", &other], None);
 }
