@@ -150,7 +150,10 @@ impl Party {
     /// Where a site's round is opened, with the code of what it last published.
     pub fn open_path(&self) -> String {
         use annona_protocol::log::{Checkpoint, SignedNote};
-        let Ok(note) = self.client().get("/log/checkpoint") else { return "/operator/open".into() };
+        let client = self.client();
+        let Ok(note) = patiently("checkpoint", || client.get("/log/checkpoint")) else {
+            return "/operator/open".into();
+        };
         let checkpoint: Checkpoint = SignedNote::parse(&note).unwrap().text().parse().unwrap();
         let code = annona_node::store::DayCode::of(&checkpoint.root()).to_string();
         format!("/operator/open?day_code={}", code.trim_start_matches("DAY "))
@@ -278,7 +281,15 @@ impl Net {
             let path = format!("/v1/packs/{round}/{}", site_id(at));
             let pack = patiently(&path, || client.get(&path)).unwrap();
             site.supervise("/operator/announcement", &announcement).unwrap();
-            site.supervise(&site.open_path(), &pack).unwrap();
+            let deadline = Instant::now() + PATIENCE;
+            loop {
+                match site.supervise(&site.open_path(), &pack) {
+                    // What it closed last is not published yet.
+                    Err(problem) if problem.code == "day-code-missing" => assert!(Instant::now() < deadline),
+                    done => break drop(done.unwrap()),
+                }
+                thread::sleep(Duration::from_millis(20));
+            }
         }
     }
 }
