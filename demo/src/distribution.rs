@@ -249,10 +249,12 @@ impl Distribution {
                 let stock: Vec<String> = lines.iter().map(|line| format!("{}=1000000000", line.id)).collect();
                 let stock: Vec<&str> = stock.iter().map(String::as_str).collect();
                 self.parties.site(id, &[&["stock"], &stock[..]].concat())?;
+                let day_code = self.parties.site(id, &["day-code"])?;
                 let server = self.parties.serve_site(id, self.is_online(id))?;
                 let supervisor = server.client()?.with_token(&token);
                 let pack = home.join(format!("inbox/round-{round}.pack"));
-                supervisor.post("/operator/open", &std::fs::read(pack).context("the pack came with the sync")?)?;
+                let open = format!("/operator/open?day_code={}", day_code.trim_start_matches("DAY "));
+                supervisor.post(&open, &std::fs::read(pack).context("the pack came with the sync")?)?;
                 step.advance();
                 Ok(OpenSite { id, server, supervisor })
             })

@@ -194,7 +194,7 @@ impl IssuerHome {
         Ok(service)
     }
 
-    /// Erases the masters of closed rounds (spec 5.1-M4).
+    /// Erases the masters of closed rounds (spec 5.1-M4), and at the programme's end those of rounds that were never opened.
     ///
     /// # Errors
     /// [`HomeError::Key`].
@@ -202,6 +202,24 @@ impl IssuerHome {
         for round in service.closed_rounds()? {
             let path = self.round_key(round);
             if path.exists() {
+                keys::erase(&path)?;
+            }
+        }
+        if service.is_over()? {
+            self.erase_unopened(service.with_programme(|programme| programme.latest().last_round))?;
+        }
+        Ok(())
+    }
+
+    /// Masters of rounds that were prepared and never opened; those beyond the last planned round wait for its extension.
+    fn erase_unopened(&self, last: Round) -> Result<(), HomeError> {
+        let folder = self.0.join("keys");
+        let failed = |source| HomeError::File { path: folder.clone(), source };
+        for entry in fs::read_dir(&folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let round = name.strip_prefix("round-").and_then(|name| name.strip_suffix(".age"));
+            if round.and_then(|round| round.parse().ok()).is_some_and(|round: u32| round <= last.0) {
                 keys::erase(&path)?;
             }
         }

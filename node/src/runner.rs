@@ -47,6 +47,11 @@ pub enum RunError {
     /// A witness that the manifest does not name.
     #[error("[publish] names witness {0:?}, which the manifest does not. Check its name")]
     UnknownWitness(String),
+    /// A backup that nothing vouches for.
+    #[error(
+        "this store was made from a backup, and no witness was there to compare it with. Let one answer; at a site without a network, open the round again with the last day's code"
+    )]
+    Uncompared,
     /// The system gives no thread.
     #[error("the system refused a thread: {0}. Check its limits")]
     Thread(#[source] std::io::Error),
@@ -55,7 +60,11 @@ pub enum RunError {
 impl RunError {
     /// Whether the same may succeed later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Publish(error) if error.is_transient())
+        match self {
+            Self::Publish(error) => error.is_transient(),
+            Self::Uncompared => true,
+            _ => false,
+        }
     }
 }
 
@@ -92,7 +101,15 @@ impl Publishing {
         // A store that contradicts what it published does not serve at all.
         report(&publisher.publish(&witnesses)?);
         // Nor one that is older than what witnesses saw: with the whole disk what it published went back, too (spec 8.4-M9).
-        for (name, error) in publisher.compare(&witnesses)? {
+        let silent = publisher.compare(&witnesses)?;
+        let store = publisher.owner().store();
+        if store.is_uncompared().map_err(PublishError::from)? {
+            if silent.len() == witnesses.len() {
+                return Err(RunError::Uncompared);
+            }
+            store.was_compared().map_err(PublishError::from)?;
+        }
+        for (name, error) in silent {
             tracing::warn!(code = "witness-silent", witness = name, error = %error, "a witness was not asked");
         }
         let (grew, growing) = channel();

@@ -164,7 +164,7 @@ impl Counters {
             site.open_round(&self.packs[0]).unwrap();
             site.set_stock(BTreeMap::from([(FOOD, Units(100)), (CASH, Units(2))])).unwrap();
         }
-        Open { site, programme: world.programme() }
+        Open { site, programme: world.programme(), round: ROUND }
     }
 }
 

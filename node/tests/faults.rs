@@ -76,22 +76,17 @@ fn drawn(net: &Net, at: usize, count: u32) -> Agent<Forgetful, HttpLink> {
 }
 
 /// All leaves of a party that does not run, those that wait too.
-fn leaves(home: &Path, role: Role) -> Vec<Vec<u8>> {
-    let store = Store::open(home, role).unwrap();
-    store
-        .read(|connection| {
-            connection
-                .prepare("SELECT entry FROM entries UNION ALL SELECT leaf FROM pending")?
-                .query_map([], |row| row.get(0))?
-                .collect()
-        })
-        .unwrap()
+fn leaves(home: &Path) -> Vec<Vec<u8>> {
+    // With or without its second medium: the file alone says it.
+    let connection = rusqlite::Connection::open(annona_node::store::database(home)).unwrap();
+    let mut all = connection.prepare("SELECT entry FROM entries UNION ALL SELECT leaf FROM pending").unwrap();
+    all.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
 }
 
 /// How many enrolments, roll-overs and draws the issuer wrote down, refreshes among the draws.
 fn issued(net: &Net) -> [usize; 3] {
     let mut counts = [0; 3];
-    for entry in leaves(&net.issuer.home, Role::Issuer) {
+    for entry in leaves(&net.issuer.home) {
         match IssuerLeaf::decode(&entry).unwrap() {
             IssuerLeaf::Enrol(_) => counts[0] += 1,
             IssuerLeaf::RollOver(_) => counts[1] += 1,
@@ -105,7 +100,7 @@ fn issued(net: &Net) -> [usize; 3] {
 /// How many acceptances, owed slips and collections a site wrote down.
 fn accepted(site: &Party) -> [usize; 3] {
     let mut counts = [0; 3];
-    for entry in leaves(&site.home, Role::Site) {
+    for entry in leaves(&site.home) {
         match SiteLeaf::decode(&entry).unwrap() {
             SiteLeaf::Voucher(_) => counts[0] += 1,
             SiteLeaf::Owed(_) => counts[1] += 1,
@@ -386,22 +381,30 @@ fn packs_that_are_old_or_second_are_refused() {
     net.open_sites(1);
     let site = &net.sites[0];
     let pack = net.issuer.client().get("/v1/packs/1/1").unwrap();
-    site.supervise("/operator/open", &pack).expect("the same pack again changes nothing");
+    let refused = |pack: &[u8]| site.supervise(&site.open_path(), pack).unwrap_err().code;
+    site.supervise(&site.open_path(), &pack).expect("the same pack again changes nothing");
     let key = net.prepared.issuer.secrets(&passphrase()).unwrap().log;
     let terms = OpeningPack::decode(&pack).unwrap().content;
     let second: OpeningPack = Signed::sign(PackTerms { size: terms.size + 1, ..terms.clone() }, &key);
-    assert_eq!(site.supervise("/operator/open", &second.encode()).unwrap_err().code, "pack-differs");
+    assert_eq!(refused(&second.encode()), "pack-differs");
     let strange = annona_node::authoring::signing_key(&mut os());
     let strange: OpeningPack = Signed::sign(terms, &strange);
-    assert_eq!(site.supervise("/operator/open", &strange.encode()).unwrap_err().code, "pack-invalid");
+    assert_eq!(refused(&strange.encode()), "pack-invalid");
     site.restart(None);
     site.supervise("/operator/close-round", &[]).unwrap();
-    assert_eq!(site.supervise("/operator/open", &pack).unwrap_err().code, "round-closed");
+    // The log is not empty any more: an officer types the code of the last day, as at the command line.
+    assert_eq!(site.supervise("/operator/open", &pack).unwrap_err().code, "day-code-missing");
+    let with = |code: &str| site.supervise(&format!("/operator/open?day_code={code}"), &pack).unwrap_err().code;
+    let strange = annona_node::store::DayCode::of(&annona_protocol::log::TreeHash([7; 32])).to_string();
+    assert_eq!(with(strange.trim_start_matches("DAY ")), "day-code");
+    assert_eq!(with("yesterday"), "day-code-malformed");
+    assert_eq!(site.supervise("/operator/open-without-pack/2", &[]).unwrap_err().code, "day-code-missing");
+    assert_eq!(refused(&pack), "round-closed");
     net.issuer.supervise("/operator/rounds/1/close", &[]).unwrap();
     net.issuer.supervise("/operator/rounds/2/open", &[]).unwrap();
     net.open_sites(2);
     site.restart(None);
-    assert_eq!(site.supervise("/operator/open", &pack).unwrap_err().code, "round-closed", "the old pack");
+    assert_eq!(refused(&pack), "round-closed", "the old pack");
 }
 
 /// Answers every question for the date with another year.

@@ -16,10 +16,10 @@ use annona_node::{
 };
 use annona_protocol::{
     credential::Credential,
-    draw::{AmendContext, DrawContext, DrawResponse, RollOverContext, SessionRequest},
-    enrol::EnrolContext,
+    draw::{AmendContext, DrawContext, DrawResponse, RollOverContext, RollOverResponse, SessionRequest},
+    enrol::{EnrolContext, EnrolResponse},
     group::{PublicScalar, Scalar},
-    ids::{Slot, Units},
+    ids::{Round, Slot, Units},
     log::leaf::SiteLeaf,
     programme::{KeyCounts, TicketKind},
     redeem::{BearerVoucher, CollectRequest, Outcome, RedeemResponse},
@@ -405,7 +405,7 @@ fn without_its_pack_a_round_is_pending_until_the_pack_comes() {
     let site = world.announced(0);
     site.open_without_pack(ROUND).unwrap();
     site.set_stock(BTreeMap::from([(FOOD, Units(10))])).unwrap();
-    let open = Open { site, programme: world.programme() };
+    let open = Open { site, programme: world.programme(), round: ROUND };
     let first = open.redeem(&[&vouchers[0]]).unwrap();
     assert!(first.receipts[0].content.pending);
     open.site.open_round(&packs[0].encode()).unwrap();
@@ -477,7 +477,9 @@ fn a_backup_opens_and_holds_no_running_sums() {
             })
             .unwrap()
     };
-    assert_eq!((count("cohorts"), count("tickets"), count("pending")), (0, 1, 1));
+    let (sums, classes) = (count("cohorts WHERE sealed IS NOT NULL"), count("cohorts WHERE start = 0 AND members = 1"));
+    assert_eq!((sums, classes, count("tickets"), count("pending")), (0, 1, 1, 1));
+    assert!(store.is_uncompared().unwrap() && !world.issuer.store().is_uncompared().unwrap());
     store.check().unwrap();
 }
 
@@ -487,7 +489,7 @@ fn a_rolled_back_store_is_refused_and_recovered_from_the_second_medium() {
     use annona_node::store::{StoreError, prepare_second_medium};
     let world = world();
     let (_, vouchers) = world.drawn(&[(FOOD, 3)]);
-    let Open { site, programme } = world.site(0, 100);
+    let Open { site, programme, .. } = world.site(0, 100);
     drop(site);
     let (home, second) = (world.homes.path().join("site-0"), world.homes.path().join("stick"));
     std::fs::create_dir(&second).unwrap();
@@ -496,7 +498,7 @@ fn a_rolled_back_store_is_refused_and_recovered_from_the_second_medium() {
     prepare_second_medium(&second).unwrap();
     let open = |store| {
         let site = SiteService::open(store, world.site_keys[0].clone(), SiteOptions::default()).unwrap();
-        Open { site, programme: programme.clone() }
+        Open { site, programme: programme.clone(), round: ROUND }
     };
     let visits = open(with().unwrap());
     let first = visits.redeem(&[&vouchers[0]]).unwrap();
@@ -524,6 +526,145 @@ fn a_rolled_back_store_is_refused_and_recovered_from_the_second_medium() {
     assert!(matches!(Store::open_with(&other, Role::Issuer, Some(&second)), Err(StoreError::OtherMedium { .. })));
 }
 
+/// The attack on a count: a store that was rolled back runs without its medium until it counts as many groups as the copy, or more.
+#[test]
+fn a_store_that_went_another_way_than_its_second_medium_is_refused() {
+    use annona_node::store::{StoreError, prepare_second_medium};
+    let world = world();
+    let (_, vouchers) = world.drawn(&[(FOOD, 3)]);
+    let Open { site, programme, .. } = world.site(0, 100);
+    drop(site);
+    let (home, medium) = (world.homes.path().join("site-0"), world.homes.path().join("stick"));
+    let (file, copied) = (home.join("annona.db"), medium.join("annona-copy.db"));
+    std::fs::create_dir(&medium).unwrap();
+    prepare_second_medium(&medium).unwrap();
+    let with = || Store::open_with(&home, Role::Site, Some(&medium));
+    let open = |store| {
+        let site = SiteService::open(store, world.site_keys[0].clone(), SiteOptions::default()).unwrap();
+        Open { site, programme: programme.clone(), round: ROUND }
+    };
+    let before_it = std::fs::read(&file).unwrap();
+    drop(with().unwrap());
+    let morning = std::fs::read(&file).unwrap();
+    let visits = open(with().unwrap());
+    let promised = visits.redeem(&[&vouchers[0]]).unwrap();
+    drop(visits);
+    let copy = std::fs::read(&copied).unwrap();
+
+    // A store that remembers its medium does not run without it, nor with an empty one.
+    std::fs::write(&file, &morning).unwrap();
+    assert!(matches!(Store::open(&home, Role::Site), Err(StoreError::MediumExpected)));
+    std::fs::remove_file(&copied).unwrap();
+    assert!(matches!(with(), Err(StoreError::MediumEmpty { .. })));
+    std::fs::write(&copied, &copy).unwrap();
+
+    // Who insists runs it alone; one that is older than its medium remembers none. Neither passes for the other.
+    for (earlier, remembers) in [(&morning, true), (&before_it, false)] {
+        std::fs::write(&file, earlier).unwrap();
+        assert_eq!(Store::detach_medium(&home, Role::Site).unwrap(), remembers);
+        let (mut behind, mut ahead) = (0, 0);
+        for count in 0..12 {
+            let alone = open(Store::open(&home, Role::Site).unwrap());
+            if count == 0 {
+                assert_eq!(alone.redeem(&[&vouchers[0]]).unwrap().outcome, Outcome::Accepted, "a second time");
+            } else {
+                alone.site.set_stock(BTreeMap::from([(FOOD, Units(count))])).unwrap();
+            }
+            drop(alone);
+            match with() {
+                Err(StoreError::RolledBack { .. }) => behind += 1,
+                Err(StoreError::Diverged { .. }) => ahead += 1,
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(std::fs::read(&copied).unwrap(), copy, "the copy is left as it was");
+        }
+        assert!(ahead > 1, "{behind} {ahead}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    Store::recover(&home, Role::Site, &medium).unwrap();
+    assert!(matches!(Store::open(&home, Role::Site), Err(StoreError::MediumExpected)), "what was made anew remembers");
+    let visits = open(with().unwrap());
+    let again = visits.redeem(&[&vouchers[0]]).unwrap();
+    assert_eq!((again.outcome, again.receipts), (Outcome::AlreadyAccepted, promised.receipts));
+}
+
+/// A copy that lacks the last group, as after a crash between two commits, is filled up; one that lacks two is of another past.
+#[test]
+fn a_copy_that_lacks_the_last_group_is_filled_up() {
+    use annona_node::store::{StoreError, prepare_second_medium};
+    let homes = tempfile::tempdir().unwrap();
+    let (home, medium) = (homes.path().join("home"), homes.path().join("stick"));
+    std::fs::create_dir(&medium).unwrap();
+    prepare_second_medium(&medium).unwrap();
+    drop(Store::create(&home, Role::Site).unwrap());
+    let with = || Store::open_with(&home, Role::Site, Some(&medium));
+    let put = |line: u64| {
+        let job =
+            move |connection: &rusqlite::Connection| connection.execute("INSERT INTO stock VALUES (?1, 1)", [line]);
+        with().unwrap().write(job).unwrap().unwrap();
+    };
+    put(1);
+    let copied = medium.join("annona-copy.db");
+    let copy = std::fs::read(&copied).unwrap();
+    put(2);
+    std::fs::write(&copied, &copy).unwrap();
+    drop(with().unwrap());
+    let lines = |file: &std::path::Path, table: &str| {
+        let sql = format!("SELECT group_concat(line) FROM {table}");
+        let text: String = rusqlite::Connection::open(file).unwrap().query_row(&sql, [], |row| row.get(0)).unwrap();
+        text
+    };
+    assert_eq!(lines(&copied, "m_stock"), "1,2");
+    let copy = std::fs::read(&copied).unwrap();
+    put(3);
+    put(4);
+    std::fs::write(&copied, &copy).unwrap();
+    assert!(matches!(with(), Err(StoreError::Diverged { .. })));
+    assert_eq!(lines(&copied, "m_stock"), "1,2");
+}
+
+/// The medium is pulled out under a running store: nothing is answered from one disk, neither then nor after a restart without
+/// it; and it goes on where it was once the medium is back.
+#[test]
+fn without_its_second_medium_nothing_is_answered() {
+    use annona_node::store::{StoreError, prepare_second_medium};
+    let homes = tempfile::tempdir().unwrap();
+    let (home, medium) = (homes.path().join("home"), homes.path().join("stick"));
+    std::fs::create_dir(&medium).unwrap();
+    prepare_second_medium(&medium).unwrap();
+    drop(Store::create(&home, Role::Site).unwrap());
+    let with = || Store::open_with(&home, Role::Site, Some(&medium));
+    let store = with().unwrap();
+    let put = |store: &Store, line: u64| {
+        store
+            .write(move |connection| connection.execute("INSERT INTO stock VALUES (?1, 1)", [line]).map(drop))
+            .and_then(|done| done.map_err(StoreError::from))
+    };
+    let count = |store: &Store| {
+        store.read(|connection| connection.query_row("SELECT count(*) FROM stock", [], |row| row.get::<_, u64>(0)))
+    };
+    put(&store, 1).unwrap();
+    let pulled = homes.path().join("pulled");
+    std::fs::rename(&medium, &pulled).unwrap();
+    let refused = put(&store, 2).expect_err("answered from one disk");
+    assert!(refused.is_transient(), "{refused}");
+    let refused = put(&store, 3).expect_err("answered from one disk");
+    assert!(matches!(refused, StoreError::SecondMedium { .. }), "{refused}");
+    match count(&store) {
+        Ok(seen) => assert_eq!(seen, 1, "shown before both disks had it"),
+        Err(error) => assert!(matches!(error, StoreError::Unknown), "{error}"),
+    }
+    drop(store);
+    assert!(matches!(Store::open(&home, Role::Site), Err(StoreError::MediumExpected)));
+    assert!(matches!(with(), Err(StoreError::SecondMedium { .. })));
+    std::fs::rename(&pulled, &medium).unwrap();
+    let store = with().unwrap();
+    put(&store, 4).unwrap();
+    let seen = count(&store).unwrap();
+    let copy = rusqlite::Connection::open(medium.join("annona-copy.db")).unwrap();
+    assert_eq!(copy.query_row("SELECT count(*) FROM m_stock", [], |row| row.get::<_, u64>(0)).unwrap(), seen);
+}
+
 /// Without a second medium the code of the day tells that the store was rolled back.
 #[test]
 fn a_day_code_tells_a_rolled_back_store() {
@@ -537,7 +678,7 @@ fn a_day_code_tells_a_rolled_back_store() {
     let site = || {
         let store = Store::open(&world.homes.path().join("site-0"), Role::Site).unwrap();
         let site = SiteService::open(store, world.site_keys[0].clone(), SiteOptions::default()).unwrap();
-        Open { site, programme: open.programme.clone() }
+        Open { site, programme: open.programme.clone(), round: ROUND }
     };
     let day = site();
     day.redeem(&[&vouchers[0]]).unwrap();
@@ -549,6 +690,143 @@ fn a_day_code_tells_a_rolled_back_store() {
     std::fs::write(&file, morning).unwrap();
     assert!(matches!(site().site.store().check_day_code(&code), Err(StoreError::DayCode)));
     assert!(DayCode::parse("DAY 0000-0000").is_none());
+}
+
+/// What the issuer keeps of who came goes as soon as no wallet can miss it; that somebody came once stays.
+#[test]
+fn an_issuer_forgets_tickets_that_lapsed_and_in_the_end_all_answers() {
+    let mut world = world::world_until(2, Round(1), |header| header.last_round = Round(2));
+    let programme = world.programme();
+    let code = TicketCode::from_bytes(*world.codes[0].expose());
+    let (context, enrol) = EnrolContext::new(&programme, TicketKind::Enrol, code, slots(), &mut rng()).unwrap();
+    let enrol = enrol.encode();
+    let enrolled = world.issuer.enrol(&enrol, &mut rng()).unwrap();
+    let credential = context.finish(&programme, &EnrolResponse::decode(&enrolled).unwrap(), &mut rng()).unwrap();
+    let view = programme.in_force(ROUND).unwrap();
+    let roll_over = || RollOverContext::new(&view, &credential, slots(), &mut rng()).unwrap();
+    let ((context, first), (_, second)) = (roll_over(), roll_over());
+    let (first, second) = (first.encode(), second.encode());
+    let rolled = world.issuer.roll_over(&first, &mut rng()).unwrap();
+    let credential = context.finish(&view, &RollOverResponse::decode(&rolled).unwrap(), &mut rng()).unwrap();
+    world.draw(&credential, None, &[(FOOD, 3)]);
+    let home = world.homes.path().join("issuer");
+    let holds = |needle: &[u8]| {
+        ["annona.db", "annona.db-wal"].iter().any(|name| {
+            let bytes = std::fs::read(home.join(name)).unwrap_or_default();
+            bytes.windows(needle.len()).any(|window| window == needle)
+        })
+    };
+    let unused = world.codes[1].hash(&programme.id(), TicketKind::Enrol).0;
+    let masked = &enrolled[enrolled.len() - 24..];
+    let rows = |world: &World, of: &str| -> u64 {
+        let sql = format!("SELECT count(*) FROM {of}");
+        world.issuer.store().read(|connection| connection.query_row(&sql, [], |row| row.get(0))).unwrap()
+    };
+    assert!(holds(&unused) && holds(masked));
+    assert_eq!((rows(&world, "sessions"), rows(&world, "slots")), (1, 6));
+
+    world.issuer.freeze(ROUND).unwrap();
+    world.issuer.close_round(ROUND).unwrap();
+    assert!(!holds(&unused) && holds(masked));
+    assert_eq!((rows(&world, "sessions"), rows(&world, "slots")), (0, 3));
+    assert_eq!(
+        world.issuer.roll_over(&first, &mut rng()).unwrap(),
+        rolled,
+        "who lost the answer gets it, after the close too"
+    );
+    assert_eq!(world.issuer.enrol(&enrol, &mut rng()).unwrap(), enrolled);
+    let code = TicketCode::from_bytes(*world.codes[1].expose());
+    let (_, late) = EnrolContext::new(&programme, TicketKind::Enrol, code, slots(), &mut rng()).unwrap();
+    assert!(matches!(world.issuer.enrol(&late.encode(), &mut rng()), Err(IssuerError::TicketUnknown)));
+
+    world.begin(Round(2), |_| ());
+    assert!(!world.issuer.is_over().unwrap());
+    world.issuer.freeze(Round(2)).unwrap();
+    world.issuer.close_round(Round(2)).unwrap();
+    assert!(world.issuer.is_over().unwrap() && !holds(masked));
+    assert_eq!((rows(&world, "slots"), rows(&world, "serials WHERE response IS NOT NULL")), (0, 0));
+    assert!(matches!(world.issuer.roll_over(&first, &mut rng()), Err(IssuerError::AnswerErased)));
+    assert!(matches!(world.issuer.roll_over(&second, &mut rng()), Err(IssuerError::Spent)), "not a second time");
+    assert!(matches!(world.issuer.enrol(&enrol, &mut rng()), Err(IssuerError::AnswerErased)));
+    assert_eq!(IssuerError::AnswerErased.code(), "answer-erased");
+}
+
+/// A store that was cut off while it was made is no store: the next try makes it.
+#[test]
+fn a_store_that_was_half_made_is_made_again() {
+    let homes = tempfile::tempdir().unwrap();
+    let home = homes.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    for name in ["annona.db.part", "annona.db.part-wal", "annona.db.part-shm"] {
+        std::fs::write(home.join(name), "cut off").unwrap();
+    }
+    use annona_node::store::StoreError;
+    assert!(matches!(Store::open(&home, Role::Site), Err(StoreError::Missing { .. })));
+    let refused = Store::create_with(&home, Role::Site, |_| Err(StoreError::Full));
+    assert!(matches!(refused, Err(StoreError::Full)));
+    assert!(matches!(Store::open(&home, Role::Site), Err(StoreError::Missing { .. })), "no half of it");
+    drop(Store::create(&home, Role::Site).unwrap());
+    Store::open(&home, Role::Site).unwrap().check().unwrap();
+    let mut names: Vec<_> =
+        std::fs::read_dir(&home).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["annona.db", "lock"]);
+}
+
+/// Rows that came in an order lie in the file in another once it is rewritten, on the second medium too; what could not be
+/// rewritten is at the next start.
+#[test]
+fn a_store_is_rewritten_in_the_order_of_keys_with_its_copy() {
+    use annona_node::store::prepare_second_medium;
+    let homes = tempfile::tempdir().unwrap();
+    let (home, medium) = (homes.path().join("home"), homes.path().join("stick"));
+    std::fs::create_dir(&medium).unwrap();
+    prepare_second_medium(&medium).unwrap();
+    drop(Store::create(&home, Role::Site).unwrap());
+    let with = || Store::open_with(&home, Role::Site, Some(&medium)).unwrap();
+    let store = with();
+    // Large rows of one key each, the largest key first; the first pages are the earliest.
+    for line in (0..200u32).rev() {
+        let job = move |connection: &rusqlite::Connection| {
+            connection.execute("INSERT INTO packs VALUES (?1, 1, ?2)", rusqlite::params![line, marker(line)])
+        };
+        store.write(job).unwrap().unwrap();
+    }
+    store
+        .write(|connection| connection.execute("INSERT OR REPLACE INTO meta VALUES ('compact', 1)", []))
+        .unwrap()
+        .unwrap();
+    drop(store);
+    fn marker(line: u32) -> Vec<u8> {
+        let mut bytes = vec![0xa7; 900];
+        bytes.extend_from_slice(b"marker");
+        bytes.extend_from_slice(&line.to_be_bytes());
+        bytes
+    }
+    let order = |path: &std::path::Path| -> Vec<u32> {
+        let bytes = std::fs::read(path).unwrap();
+        let at = (0..bytes.len() - 10).filter(|at| &bytes[*at..at + 6] == b"marker");
+        at.map(|at| u32::from_be_bytes(bytes[at + 6..at + 10].try_into().unwrap())).collect()
+    };
+    // How much later a larger key stands: 1 for always, -1 for the other way round.
+    let trend = |path: &std::path::Path| {
+        let found = order(path);
+        assert_eq!(found.len(), 200, "each row once");
+        let mean = 99.5;
+        let sum = |of: &dyn Fn(f64, f64) -> f64| {
+            (0..).zip(&found).map(|(at, line)| of(f64::from(at), f64::from(*line))).sum::<f64>()
+        };
+        sum(&|at, line| (at - mean) * (line - mean)) / sum(&|at, _| (at - mean) * (at - mean))
+    };
+    let copy = medium.join("annona-copy.db");
+    let came = trend(&copy);
+    assert!(came < -0.5, "the order in which they came: {came}");
+    drop(with());
+    let file = annona_node::store::database(&home);
+    assert!(trend(&file) > 0.9 && trend(&copy) > 0.9, "{} {}", trend(&file), trend(&copy));
+    let left: Vec<_> = std::fs::read_dir(&home).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+    with().check().unwrap();
 }
 
 /// Two counters without a network: each owns a slot; what the second accepted comes into the one log by a stick, twice, in spite
@@ -567,7 +845,7 @@ fn two_counters_without_a_network_share_a_log_and_no_slot() {
         }
         let options = SiteOptions { slots: vec![Slot(slot)], ..SiteOptions::default() };
         let site = SiteService::open(Store::open(&home, Role::Site).unwrap(), key, options).unwrap();
-        Open { site, programme: world.programme() }
+        Open { site, programme: world.programme(), round: ROUND }
     };
     let (main, other) = (counter("main", 0), counter("other", 1));
     assert!(matches!(main.site.hand_over(), Err(SiteError::NotOpen)));

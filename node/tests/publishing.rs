@@ -9,23 +9,29 @@ use std::{fs, path::Path, process::Command, sync::Arc};
 use annona_node::{
     publisher::{
         AnnounceError, Announcer, ExportError, PublishError, Publisher, export_issuer, export_site, files::FileError,
+        owner::verifier_key,
     },
-    store::Store,
+    service::{
+        issuer::{IssuerError, IssuerSecrets, IssuerService, LostSums},
+        site::{SiteError, SiteService},
+    },
+    store::{Role, Store},
     witness::{WitnessClient, WitnessError},
 };
 use annona_protocol::{
-    audit::audit,
-    ids::Units,
+    audit::{Note, audit},
+    ids::{Round, Units},
     log::{
         KeyType, VerifierKey,
         tile::{fsck, tiles_for},
     },
-    programme::Announcement,
+    programme::{Announcement, LogKey},
+    signature::PublicKey,
     wire::Message,
 };
 use ed25519_dalek::SigningKey;
 use logs::{Plain, files, third_party, vkey, witness, witness_key};
-use world::{FOOD, ROUND, World, world};
+use world::{FOOD, Open, ROUND, World, world};
 
 fn entries_of(store: &Store) -> Vec<Vec<u8>> {
     world::entries(store)
@@ -320,4 +326,157 @@ fn announcement_and_export_of_a_whole_round() {
     let verified = audit(programme, &published, &mut annona_node::random::os(), &|_| {}).verified();
     let redeemed: Vec<_> = verified.unwrap().totals().redeemed().collect();
     assert_eq!(redeemed, [(ROUND, world::SITE, FOOD, Units(3))]);
+}
+
+/// An issuer over a store that was made from a backup, in place of the one that is lost.
+fn from_backup(world: World) -> World {
+    let copy = world.homes.path().join("backup.db");
+    world.issuer.store().backup(&copy).unwrap();
+    let home = world.homes.path().join("issuer");
+    let World { homes, issuer, masters, secrets, codes, site_keys, witness, officers, round } = world;
+    drop(issuer);
+    fs::remove_dir_all(&home).unwrap();
+    fs::create_dir(&home).unwrap();
+    fs::rename(copy, home.join("annona.db")).unwrap();
+    let store = Store::open(&home, Role::Issuer).unwrap();
+    let issuer = IssuerService::open(store, IssuerSecrets::from_bytes(&secrets).unwrap(), &masters).unwrap();
+    World { homes, issuer, masters, secrets, codes, site_keys, witness, officers, round }
+}
+
+/// What an audit finds in an issuer's log: codes.
+fn findings(world: World) -> Vec<&'static str> {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = world::log_keys(&world.programme());
+    let (_serving, client) = witness(world.witness.clone(), logs, &folder.path().join("witness"));
+    let programme = world.programme().id();
+    let issuer = Arc::new(world.issuer);
+    let publisher = Publisher::new(Arc::clone(&issuer), folder.path().join("published"));
+    assert!(publisher.publish(std::slice::from_ref(&client)).unwrap().is_complete());
+    let export = folder.path().join("export");
+    export_issuer(&issuer, &folder.path().join("received"), &export).unwrap();
+    let published = annona_audit::load(&export).unwrap();
+    let report = audit(programme, &published, &mut annona_node::random::os(), &|_| {});
+    assert!(report.leaves > 5);
+    report.findings.iter().map(|finding| finding.check.code()).collect()
+}
+
+/// What was opened before a backup was made stays opened after it: the next range begins where the last one ended.
+#[test]
+fn an_issuer_from_a_backup_opens_cohorts_where_the_last_ones_ended() {
+    let world = world::world_where(4, |header| header.policy.cohort_min = 2);
+    world.enrol_with(0);
+    world.enrol_with(1);
+    world.issuer.freeze(ROUND).unwrap();
+    let world = from_backup(world);
+    world.enrol_with(2);
+    world.enrol_with(3);
+    assert_eq!(world.issuer.closing_freeze(ROUND).unwrap(), 1);
+    world.issuer.close_round(ROUND).unwrap();
+    assert_eq!(findings(world), [""; 0]);
+}
+
+/// A class that waited when the backup was made has lost its sum: too small, it waits on; otherwise the freeze says so, and who
+/// insists gets what the audit says of it.
+#[test]
+fn an_issuer_from_a_backup_does_not_open_what_it_has_lost() {
+    let world = world::world_where(3, |header| header.policy.cohort_min = 3);
+    world.enrol_with(0);
+    let small = from_backup(world);
+    small.enrol_with(1);
+    small.issuer.freeze(ROUND).unwrap();
+    small.enrol_with(2);
+    assert_eq!(small.issuer.closing_freeze(ROUND).unwrap(), 0);
+    small.issuer.close_round(ROUND).unwrap();
+    assert_eq!(findings(small), ["class-unopened"]);
+
+    let world = world::world_where(3, |header| header.policy.cohort_min = 3);
+    world.enrol_with(0);
+    world.enrol_with(1);
+    let lost = from_backup(world);
+    lost.enrol_with(2);
+    let before = world::entries(lost.issuer.store()).len();
+    let refused = lost.issuer.freeze(ROUND).unwrap_err();
+    assert!(matches!(refused, IssuerError::CohortLost { waiting: 3 }), "{refused}");
+    assert_eq!(world::entries(lost.issuer.store()).len(), before, "nothing of a refused freeze holds");
+    lost.issuer.freeze_with(ROUND, LostSums::Leave).unwrap();
+    lost.issuer.close_round(ROUND).unwrap();
+    assert_eq!(findings(lost), ["class-unopened"]);
+}
+
+/// A site's disk is lost in the middle of a round, with what was accepted since it last published. Officers sign a version that
+/// names another log; nothing of the round goes at the new origin, whose store does not know what the old one accepted; the next
+/// round does. The audit has nothing to accuse, and names the gap.
+#[test]
+fn a_site_that_lost_its_store_goes_on_with_another_log() {
+    let mut world = world::world_of(2);
+    let folder = tempfile::tempdir().unwrap();
+    let export = folder.path().join("export");
+    let (credential, vouchers) = world.drawn_with(0, &[(FOOD, 3)]);
+    let [north, south] = [0, 1].map(|at| world.site(at, 100));
+    south.site.close_round().unwrap();
+    north.redeem(&[&vouchers[0]]).unwrap();
+    north.site.close_batch(true).unwrap();
+    let published = north.programme.key(vouchers[0].key()).unwrap().id.value;
+    let packs = world.issuer.freeze(ROUND).unwrap();
+    let key = annona_node::authoring::signing_key(&mut annona_node::random::os());
+    let name = "annona.example/food-and-cash/site-1-again".to_owned();
+    let again = LogKey { name, key: PublicKey::of(&key) };
+    let logs = world::log_keys(&world.programme()).into_iter().chain([verifier_key(&again, KeyType::Log).unwrap()]);
+    let (_serving, client) = witness(world.witness.clone(), logs.collect(), &folder.path().join("witness"));
+    let clients = std::slice::from_ref(&client);
+    let publish = |site: &Arc<SiteService>, name: &str| {
+        assert!(Publisher::new(Arc::clone(site), folder.path().join(name)).publish(clients).unwrap().is_complete());
+        export_site(site, &export).unwrap();
+    };
+    let (site, south) = (Arc::new(north.site), Arc::new(south.site));
+    publish(&site, "north");
+    publish(&south, "south");
+    // What came after is in no log: the disk goes.
+    let north = Open { site: Arc::into_inner(site).unwrap(), programme: north.programme, round: ROUND };
+    north.redeem(&[&vouchers[1]]).unwrap();
+    let old = north.site;
+
+    world.issuer.close_round(ROUND).unwrap();
+    world.begin(Round(2), |header| header.sites[0].logs.push(again.clone()));
+    let announcement = world.announcement();
+    assert!(
+        matches!(old.announce(&announcement), Err(SiteError::Key(_))),
+        "the old store does not take the new origin"
+    );
+    drop(old);
+    fs::remove_dir_all(world.homes.path().join("site-0")).unwrap();
+    world.site_keys[0] = key;
+    let fresh = world.announced(0);
+    assert!(
+        matches!(fresh.open_round(&packs[0].encode()), Err(SiteError::OtherLog(ROUND))),
+        "both vouchers would go again"
+    );
+    assert!(matches!(fresh.open_without_pack(ROUND), Err(SiteError::OtherLog(ROUND))));
+
+    let credential = world.roll_over(&credential);
+    let (_, drawn) = world.draw(&credential, None, &[(FOOD, 3)]);
+    let pack = world.issuer.freeze(Round(2)).unwrap().swap_remove(0);
+    fresh.open_round(&pack.encode()).unwrap();
+    fresh.set_stock([(FOOD, Units(100))].into()).unwrap();
+    let open = Open { site: fresh, programme: world.programme(), round: Round(2) };
+    assert_eq!(open.redeem(&drawn.iter().collect::<Vec<_>>()).unwrap().units, [(FOOD, Units(3))]);
+    open.site.close_round().unwrap();
+    world.issuer.close_round(Round(2)).unwrap();
+
+    publish(&Arc::new(open.site), "north-again");
+    let programme = world.programme().id();
+    let issuer = Arc::new(world.issuer);
+    let publisher = Publisher::new(Arc::clone(&issuer), folder.path().join("issuer"));
+    assert!(publisher.publish(clients).unwrap().is_complete());
+    export_issuer(&issuer, &folder.path().join("received"), &export).unwrap();
+    let published_logs = annona_audit::load(&export).unwrap();
+    let report = audit(programme, &published_logs, &mut annona_node::random::os(), &|_| {});
+    let codes: Vec<_> = report.findings.iter().map(|finding| finding.check.code()).collect();
+    assert_eq!(codes, [""; 0]);
+    let old = world::SITE;
+    let gap = Note::LogReplaced { site: old, name: annona_node::authoring::site_log(old), leaves: 2 };
+    assert!(report.notes.contains(&gap), "{:?}", report.notes);
+    assert!(report.notes.contains(&Note::StatementMissing { site: old, round: ROUND }), "{:?}", report.notes);
+    let redeemed: Vec<_> = report.totals.redeemed().collect();
+    assert_eq!(redeemed, [(ROUND, old, FOOD, Units(published.into())), (Round(2), old, FOOD, Units(3))]);
 }

@@ -12,7 +12,7 @@ use annona_node::{
     random,
     runner::{Node, witnesses},
     server::Config,
-    service::issuer::{Grant, IssuerService, LotPlan},
+    service::issuer::{Grant, IssuerService, LostSums, LotPlan},
     slips::SlipSheet,
     sync::{
         Mirror,
@@ -124,6 +124,9 @@ pub(super) enum Command {
         /// Opens the cohorts that are left, after the freeze of the programme's last round.
         #[arg(long)]
         closing: bool,
+        /// Leaves cohorts unopened whose sums were lost, as after a restore from a backup. The audit says so for ever.
+        #[arg(long)]
+        leave_lost_cohorts: bool,
         #[command(flatten)]
         opened: Opened,
     },
@@ -167,6 +170,13 @@ pub(super) enum Command {
     Check {
         #[command(flatten)]
         opened: Opened,
+    },
+    /// Forgets a second medium that is lost for good: a supervisor's act. Until another one is given, answers are on one disk only.
+    DetachMedium {
+        #[command(flatten)]
+        home: Home,
+        #[command(flatten)]
+        secret: Secret,
     },
     /// Makes the store anew from its copy on a second medium.
     Recover {
@@ -322,12 +332,13 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             home.open_round(&service, *round, &passphrase)?;
             say(format!("round {round} is open"))
         }
-        Command::Freeze { round, closing: true, opened } => {
+        Command::Freeze { round, closing: true, opened, .. } => {
             let count = opened.open()?.1.closing_freeze(*round)?;
             say(format!("{count} cohorts were opened"))
         }
-        Command::Freeze { round, closing: false, opened } => {
-            let packs = opened.open()?.1.freeze(*round)?;
+        Command::Freeze { round, closing: false, leave_lost_cohorts, opened } => {
+            let lost = if *leave_lost_cohorts { LostSums::Leave } else { LostSums::Refuse };
+            let packs = opened.open()?.1.freeze_with(*round, lost)?;
             say(format!("round {round} is frozen: {} opening packs", packs.len()))
         }
         Command::Close { round, opened } => {
@@ -366,6 +377,12 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
         Command::Check { opened } => {
             opened.open()?.1.store().check()?;
             say("every page of the store is as it should be")
+        }
+        Command::DetachMedium { home, secret } => {
+            // Only who has the passphrase decides it.
+            let _key = IssuerHome::new(&home.home).secrets(&secret.ask()?)?;
+            let had = annona_node::store::Store::detach_medium(&home.home, annona_node::store::Role::Issuer)?;
+            say(if had { "the store has no second medium any more: prepare another" } else { "the store had none" })
         }
         Command::Recover { home, second_medium } => {
             annona_node::store::Store::recover(&home.home, annona_node::store::Role::Issuer, second_medium)?;

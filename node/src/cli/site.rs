@@ -8,7 +8,7 @@ use annona_node::{
     runner::Node,
     server::Config,
     service::site::{SiteOptions, SiteService},
-    store::{DayCode, Role, Store, prepare_second_medium},
+    store::{Role, Store, prepare_second_medium},
     sync::{
         headquarters::{Headquarters, Remote},
         site::sync,
@@ -127,6 +127,11 @@ pub(super) enum Command {
         #[command(flatten)]
         opened: Opened,
     },
+    /// Prints the day's code again: after the day was closed through the server.
+    DayCode {
+        #[command(flatten)]
+        opened: Opened,
+    },
     /// Tells how things stand.
     Status {
         /// For programs.
@@ -151,6 +156,13 @@ pub(super) enum Command {
     SecondMedium {
         /// The folder.
         folder: PathBuf,
+    },
+    /// Forgets a second medium that is lost for good: a supervisor's act. Until another one is given, answers are on one disk only.
+    DetachMedium {
+        #[command(flatten)]
+        home: Home,
+        #[command(flatten)]
+        secret: Secret,
     },
     /// Makes the store anew from its copy on a second medium.
     Recover {
@@ -218,7 +230,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
         }
         Command::Open { pack, without_pack, day_code, opened } => {
             let site = opened.open()?;
-            check_day(site.store(), day_code)?;
+            site.store().check_day(Some(day_code.as_str()).filter(|code| *code != "none"))?;
             let round = match (pack, without_pack) {
                 (Some(pack), _) => site.open_round(&read(pack)?)?,
                 (None, Some(round)) => {
@@ -292,6 +304,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             ))?;
             say(site.store().day_code()?)
         }
+        Command::DayCode { opened } => say(opened.open()?.store().day_code()?),
         Command::Status { json, opened } => {
             let status = opened.open()?.status()?;
             if *json {
@@ -325,22 +338,15 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             prepare_second_medium(folder)?;
             say("ready: give it as --second-medium with every command of this site")
         }
+        Command::DetachMedium { home, secret } => {
+            // Only who has the passphrase decides it.
+            let _key = SiteHome::new(&home.home).key(&secret.ask()?)?;
+            let had = Store::detach_medium(&home.home, Role::Site)?;
+            say(if had { "the store has no second medium any more: prepare another" } else { "the store had none" })
+        }
         Command::Recover { home, second_medium } => {
             Store::recover(&home.home, Role::Site, second_medium)?;
             say("the store was made anew from its copy")
         }
     }
-}
-
-fn check_day(store: &Store, code: &str) -> anyhow::Result<()> {
-    if code == "none" {
-        let size = store.log_size()?;
-        anyhow::ensure!(
-            size == 0,
-            "this is not the first day: the log has {size} leaves. Type the code of the last day"
-        );
-        return Ok(());
-    }
-    let code = DayCode::parse(code).context("this is no day code: it begins with DAY and has 17 characters")?;
-    Ok(store.check_day_code(&code)?)
 }

@@ -12,17 +12,16 @@ use annona_protocol::{
 use axum::{
     Json,
     extract::{Path, Query, Request, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, HeaderValue, StatusCode},
     response::Response,
 };
-use serde::Deserialize;
-use utoipa::IntoParams;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     app::{App, Party, message},
     config::Config,
-    issuer::Closed,
     metrics::{Gauges, Shown},
     openapi::{Bytes, OperatorProblems, PublicProblems, Slip},
     operators::Role,
@@ -265,29 +264,48 @@ async fn stock(State(site): Own, request: Request) -> Result<StatusCode, Refusal
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// What an officer wrote down when the last day closed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct Day {
+    /// The code that was printed then; none while the log is empty.
+    day_code: Option<String>,
+}
+
 /// Opens a round by its pack.
-#[utoipa::path(post, path = "/operator/open", tag = "operators", security(("supervisor" = [])),
+#[utoipa::path(post, path = "/operator/open", tag = "operators", security(("supervisor" = [])), params(Day),
     request_body(content = Bytes, content_type = "application/octet-stream", description = "An OpeningPack"),
     responses((status = 204, description = "It is open"), OperatorProblems))]
-async fn open(State(site): Own, request: Request) -> Result<StatusCode, Refusal> {
+async fn open(State(site): Own, Query(day): Query<Day>, request: Request) -> Result<StatusCode, Refusal> {
     site.app.authorize(request.headers(), &[Role::Supervisor]).await?;
     let body = site.app.body(request, OpeningPack::MAX_BYTES, MESSAGE_TYPE).await?;
-    let round = site.act(move |own| own.service.open_round(&body)).await?.0;
+    let round = site
+        .act(move |own| {
+            own.service.store().check_day(day.day_code.as_deref())?;
+            own.service.open_round(&body)
+        })
+        .await?
+        .0;
     tracing::info!(round, "round opened");
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Opens a round whose pack did not arrive. Counted, and all receipts say pending.
 #[utoipa::path(post, path = "/operator/open-without-pack/{round}", tag = "operators", security(("supervisor" = [])),
-    params(("round" = u32, Path, description = "The round")),
+    params(Day, ("round" = u32, Path, description = "The round")),
     responses((status = 204, description = "It is open"), OperatorProblems))]
 async fn open_without_pack(
     State(site): Own,
     Path(round): Path<u32>,
+    Query(day): Query<Day>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
     site.app.authorize(&headers, &[Role::Supervisor]).await?;
-    site.act(move |own| own.service.open_without_pack(annona_protocol::ids::Round(round))).await?;
+    site.act(move |own| {
+        own.service.store().check_day(day.day_code.as_deref())?;
+        own.service.open_without_pack(annona_protocol::ids::Round(round))
+    })
+    .await?;
     tracing::info!(round, "round opened without its pack");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -304,39 +322,52 @@ struct Insist {
 
 /// Closes the batch: what waits goes into the log, and visits are no longer grouped.
 #[utoipa::path(post, path = "/operator/close-batch", tag = "operators", security(("supervisor" = [])), params(Insist),
-    responses((status = 200, description = "It is closed", body = Closed), OperatorProblems))]
+    responses((status = 200, description = "It is closed", body = ClosedDay), OperatorProblems))]
 async fn close_batch(
     State(site): Own,
     Query(Insist { insist }): Query<Insist>,
     headers: HeaderMap,
-) -> Result<Json<Closed>, Refusal> {
+) -> Result<Json<ClosedDay>, Refusal> {
     site.app.authorize(&headers, &[Role::Supervisor]).await?;
-    let leaves = site
+    let (leaves, day_code) = site
         .act(move |own| {
             let leaves = own.service.close_batch(insist)?;
             own.grew();
-            Ok::<_, SiteError>(leaves)
+            Ok::<_, SiteError>((leaves, own.service.store().day_code()?.to_string()))
         })
         .await?;
     tracing::info!(leaves, "batch closed");
-    Ok(Json(Closed { leaves }))
+    Ok(Json(ClosedDay { leaves, day_code }))
+}
+
+/// How many leaves a site's batch had.
+#[derive(Debug, Serialize, ToSchema)]
+struct ClosedDay {
+    /// Leaves, without the batch's header.
+    leaves: u64,
+    /// To be written down, and typed when a round is opened.
+    day_code: String,
 }
 
 /// Closes the round with its statement.
 #[utoipa::path(post, path = "/operator/close-round", tag = "operators", security(("supervisor" = [])), responses(
-    (status = 200, description = "A SiteStatement", body = Bytes, content_type = "application/octet-stream"), OperatorProblems))]
+    (status = 200, description = "A SiteStatement; the day's code in `annona-day-code`", body = Bytes,
+        content_type = "application/octet-stream"), OperatorProblems))]
 async fn close_round(State(site): Own, headers: HeaderMap) -> Result<Response, Refusal> {
     site.app.authorize(&headers, &[Role::Supervisor]).await?;
-    let statement = site
+    let (statement, day_code) = site
         .act(|own| {
             let statement = own.service.close_round()?;
             own.grew();
-            Ok::<_, SiteError>(statement)
+            Ok::<_, SiteError>((statement, own.service.store().day_code()?))
         })
         .await?;
     let round = statement.content.place.round.0;
     tracing::info!(round, "round closed");
-    Ok(message(statement.encode()))
+    let mut response = message(statement.encode());
+    let code = HeaderValue::from_str(&day_code.to_string()).expect("a code is letters, digits, spaces and hyphens");
+    response.headers_mut().insert("annona-day-code", code);
+    Ok(response)
 }
 
 /// What an officer wants to know.

@@ -52,6 +52,20 @@ impl Store {
         .map_err(StoreError::from)
     }
 
+    /// Checks what an officer typed before a round opens: the code of the last day, or nothing while the log is empty. A store
+    /// that was made from a backup counts as compared by a code.
+    ///
+    /// # Errors
+    /// [`StoreError::DayCodeMissing`], [`StoreError::DayCodeMalformed`], [`StoreError::DayCode`].
+    pub fn check_day(&self, typed: Option<&str>) -> Result<(), StoreError> {
+        let Some(typed) = typed else {
+            let size = self.log_size()?;
+            return if size == 0 { Ok(()) } else { Err(StoreError::DayCodeMissing { size }) };
+        };
+        self.check_day_code(&DayCode::parse(typed).ok_or(StoreError::DayCodeMalformed)?)?;
+        if self.is_uncompared()? { self.was_compared() } else { Ok(()) }
+    }
+
     /// Checks that the store holds what a code stands for.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 
 mod day_code;
 mod log;
+mod rewrite;
 mod schema;
 mod second_medium;
 mod writer;
@@ -14,7 +15,7 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -83,6 +84,9 @@ pub enum StoreError {
         "the write-ahead log could not be emptied because something reads the store. Stop that, and close the batch again"
     )]
     Read,
+    /// The job's group was not done: nothing of it holds.
+    #[error("nothing was changed: {0}. The same may be tried again")]
+    NothingDone(#[source] Arc<StoreError>),
     /// The writing thread is gone.
     #[error("the store has stopped. Start the program again")]
     Stopped,
@@ -104,9 +108,41 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
+    /// Neither is the other's past.
+    #[error(
+        "this store and its copy in {} went different ways: the store was rolled back, or ran without its medium. Set the store aside, keep it, and run `recover`",
+        path.display()
+    )]
+    Diverged {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The store has a second medium, and was opened without it.
+    #[error(
+        "this store has a second medium. Give its folder; if it is lost for good, a supervisor runs `detach-medium`"
+    )]
+    MediumExpected,
+    /// The store has a second medium, and this is an empty one.
+    #[error(
+        "the second medium {} is empty, and this store has one with a copy. Plug in the right one; if it is lost for good, a supervisor runs `detach-medium`",
+        path.display()
+    )]
+    MediumEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The store does not know the checkpoint of a day code.
     #[error("the store does not hold what the day code stands for: it was rolled back, or the code is another store's")]
     DayCode,
+    /// A round is opened without the code of the last day.
+    #[error("this is not the first day: the log has {size} leaves. Type the code of the last day")]
+    DayCodeMissing {
+        /// The log's size.
+        size: u64,
+    },
+    /// What was typed is no code.
+    #[error("this is no day code: it begins with DAY and has 17 characters. Type it again")]
+    DayCodeMalformed,
     /// A file beside the database.
     #[error("cannot use {}: {source}. Check its permissions", path.display())]
     File {
@@ -133,7 +169,15 @@ impl From<rusqlite::Error> for StoreError {
 impl StoreError {
     /// Whether the same request may succeed later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Full | Self::Unknown | Self::Locked { .. } | Self::Stopped | Self::SecondMedium { .. })
+        match self {
+            Self::Full
+            | Self::Unknown
+            | Self::Locked { .. }
+            | Self::Stopped
+            | Self::NothingDone(_)
+            | Self::SecondMedium { .. } => true,
+            _ => false,
+        }
     }
 }
 
@@ -158,16 +202,33 @@ impl Store {
     /// # Errors
     /// [`StoreError::Exists`] if there is one.
     pub fn create(home: &Path, role: Role) -> Result<Self, StoreError> {
+        Self::create_with(home, role, |_| Ok(()))
+    }
+
+    /// The same with first rows: the file has its name once it is whole, so that a crash leaves no store that cannot be used.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] if there is one; what `fill` says.
+    pub fn create_with<E: From<StoreError>>(
+        home: &Path,
+        role: Role,
+        fill: impl FnOnce(&Connection) -> Result<(), E>,
+    ) -> Result<Self, E> {
         make_private(home)?;
         let path = database(home);
         let lock = lock(home)?;
         if path.exists() {
-            return Err(StoreError::Exists { path: home.to_owned() });
+            return Err(StoreError::Exists { path: home.to_owned() }.into());
         }
-        let connection = connect(&path, true)?;
-        schema::create(&connection, role)?;
-        drop(connection);
-        Self::start(path, None, lock)
+        let part = rewrite::part(&path);
+        // What a crash left behind.
+        rewrite::remove(&part)?;
+        let made = rewrite::make(&part, role, fill).and_then(|()| Ok(rewrite::publish(&part, &path)?));
+        if let Err(error) = made {
+            rewrite::remove(&part)?;
+            return Err(error);
+        }
+        Ok(Self::start(path, None, lock)?)
     }
 
     /// Makes a store anew from its copy on a second medium.
@@ -175,16 +236,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Exists`] if there is one: set it aside first.
     pub fn recover(home: &Path, role: Role, second: &Path) -> Result<(), StoreError> {
-        let store = Self::create(home, role)?;
-        let second = second.to_owned();
-        let restored = store.writer.alone_with(move |connection| second_medium::restore(connection, &second));
-        let path = store.path.clone();
-        drop(store);
-        if restored.is_err() {
-            // Nothing half-made stays behind.
-            drop(std::fs::remove_file(path));
-        }
-        restored
+        Self::create_with(home, role, |connection| second_medium::restore(connection, second)).map(drop)
     }
 
     /// Opens a store: locks the folder, checks whose store it is, migrates an older schema, checks the file quickly.
@@ -198,8 +250,26 @@ impl Store {
     /// The same, with a copy on a second medium that every answer waits for.
     ///
     /// # Errors
-    /// [`StoreError::RolledBack`] if the store is older than its copy.
+    /// [`StoreError::RolledBack`] if the store is older than its copy, [`StoreError::Diverged`] if neither is the other's past;
+    /// [`StoreError::MediumExpected`] without the medium of a store that has one.
     pub fn open_with(home: &Path, role: Role, second: Option<&Path>) -> Result<Self, StoreError> {
+        let (path, lock) = Self::checked(home, role, second.is_none())?;
+        Self::start(path, second.map(Path::to_owned), lock)
+    }
+
+    /// Lets a store forget its second medium: from here on its answers are on one disk only. A supervisor's decision, for a
+    /// medium that is lost. `false` if it had none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn detach_medium(home: &Path, role: Role) -> Result<bool, StoreError> {
+        let (path, lock) = Self::checked(home, role, false)?;
+        let store = Self::start(path, None, lock)?;
+        Ok(store.write(|connection| second_medium::forget(connection))??)
+    }
+
+    /// The file of a folder that is fit to be opened, and the folder's lock.
+    fn checked(home: &Path, role: Role, alone: bool) -> Result<(PathBuf, File), StoreError> {
         let path = database(home);
         if !path.exists() {
             return Err(StoreError::Missing { path: home.to_owned() });
@@ -212,14 +282,18 @@ impl Store {
         if verdict != "ok" {
             return Err(StoreError::Damaged(verdict));
         }
-        drop(connection);
-        Self::start(path, second.map(Path::to_owned), lock)
+        if alone && second_medium::is_expected(&connection)? {
+            return Err(StoreError::MediumExpected);
+        }
+        Ok((path, lock))
     }
 
     fn start(path: PathBuf, second: Option<PathBuf>, lock: File) -> Result<Self, StoreError> {
         let writer = Writer::start(path.clone(), second.clone())?;
         let reader = Mutex::new(connect(&path, false)?);
-        Ok(Self { path, second, writer, reader, _lock: lock })
+        let store = Self { path, second, writer, reader, _lock: lock };
+        store.compact_if_due();
+        Ok(store)
     }
 
     /// The second medium, if there is one.
@@ -261,6 +335,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn truncate_wal(&self) -> Result<(), StoreError> {
+        self.empty_wal()?;
+        self.compact_if_due();
+        Ok(())
+    }
+
+    fn empty_wal(&self) -> Result<(), StoreError> {
         // The reader has no transaction open between calls; holding it keeps one from starting.
         let _quiet = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         self.writer.alone_with(|connection| {
@@ -269,16 +349,40 @@ impl Store {
         })
     }
 
-    /// Rewrites the file: rows stand in the order of their keys, and free pages are gone.
+    /// Says, in a job that forgets something, that the files are to be rewritten after it.
+    pub(crate) fn compact_later(connection: &Connection) -> rusqlite::Result<()> {
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('compact', 1)", []).map(drop)
+    }
+
+    /// Rewrites the files if that is due: rows stand in the order of their keys then, and free pages are gone. What fails is tried
+    /// again when a batch closes, and at the next start.
+    pub fn compact_if_due(&self) {
+        let due = self.read(|connection| connection.prepare("SELECT 1 FROM meta WHERE name = 'compact'")?.exists([]));
+        if !due.unwrap_or(false) {
+            return;
+        }
+        if let Err(error) = self.compact() {
+            tracing::error!(code = "not-compacted", error = %error, "the store was not rewritten: it may show an order");
+        }
+    }
+
+    /// Rewrites the file, and the copy on the second medium. Through a temporary file beside the store that has no name: a crash
+    /// leaves nothing of it, and the store as it was.
     ///
     /// # Errors
-    /// [`StoreError::Full`] without room for a second copy.
+    /// [`StoreError::Full`] without room for two more copies.
     pub fn compact(&self) -> Result<(), StoreError> {
-        let _quiet = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        self.writer.alone_with(|connection| {
-            connection.execute_batch("VACUUM main; PRAGMA main.wal_checkpoint(TRUNCATE)")?;
-            Ok(())
-        })
+        {
+            let _quiet = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let (path, second) = (self.path.clone(), self.second.clone());
+            self.writer.alone_with(move |_| {
+                rewrite::vacuum(&path, &path)?;
+                second.map_or(Ok(()), |folder| rewrite::vacuum(&second_medium::file(&folder), &path))
+            })?;
+        }
+        // Last: until here a crash has it done again.
+        self.write(|connection| connection.execute("DELETE FROM meta WHERE name = 'compact'", []).map(drop))??;
+        self.empty_wal()
     }
 
     /// The size of the log.
@@ -299,7 +403,24 @@ impl Store {
         if verdict == "ok" { Ok(()) } else { Err(StoreError::Damaged(verdict)) }
     }
 
-    /// Copies the store while it is in use. What must not be in a backup (running cohort sums, spec 4.5) is left out.
+    /// Whether this was a backup, and nobody has compared it since with what the party published (spec 8.4-M9).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn is_uncompared(&self) -> Result<bool, StoreError> {
+        self.read(|connection| connection.prepare("SELECT 1 FROM meta WHERE name = 'backup'")?.exists([]))
+    }
+
+    /// Writes down that the store was compared.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn was_compared(&self) -> Result<(), StoreError> {
+        Ok(self.write(|connection| connection.execute("DELETE FROM meta WHERE name = 'backup'", []).map(drop))??)
+    }
+
+    /// Copies the store while it is in use. What must not be in a backup (running cohort sums, spec 4.5) is left out; the copy
+    /// knows that it is one.
     ///
     /// # Errors
     /// [`StoreError::Exists`] if the target exists.

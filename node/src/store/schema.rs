@@ -32,7 +32,8 @@ const APPLICATION: i64 = 0x416e_6e6f;
 /// What both have: the log, and who wrote the file.
 const COMMON: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-INSERT INTO meta VALUES ('epoch', 0);
+-- Groups are counted, and each has a random name: a copy that has another name for a group is not of this store's past.
+INSERT INTO meta VALUES ('epoch', 0), ('lineage', randomblob(16)), ('before', x'');
 -- Event leaves of the open batch, under their leaf hashes.
 CREATE TABLE pending (hash BLOB PRIMARY KEY, round INTEGER NOT NULL, leaf BLOB NOT NULL) WITHOUT ROWID;
 -- The log: entry and leaf hash by position.
@@ -59,15 +60,18 @@ CREATE TABLE lots (lot INTEGER PRIMARY KEY, count INTEGER NOT NULL, root BLOB NO
 -- An unused ticket has a sealed grant; a used one the digest of its request and the masked answer.
 CREATE TABLE tickets (hash BLOB PRIMARY KEY, lot INTEGER NOT NULL, grant_sealed BLOB, after BLOB, request BLOB, response BLOB,
     CHECK ((grant_sealed IS NULL) <> (request IS NULL))) WITHOUT ROWID;
-CREATE TABLE serials (serial BLOB PRIMARY KEY, request BLOB NOT NULL, response BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE sessions (session BLOB PRIMARY KEY) WITHOUT ROWID;
+-- Answers go when the programme ends; that a serial, a ticket or a swap was used stays.
+CREATE TABLE serials (serial BLOB PRIMARY KEY, request BLOB NOT NULL, response BLOB) WITHOUT ROWID;
+-- Used sessions, until their round closes.
+CREATE TABLE sessions (session BLOB PRIMARY KEY, round INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE swapped (key INTEGER, holder BLOB, PRIMARY KEY (key, holder)) WITHOUT ROWID;
-CREATE TABLE swaps (request BLOB PRIMARY KEY, response BLOB NOT NULL) WITHOUT ROWID;
--- kind: 0 vouchers (deleted when the round closes), 1 credential.
+CREATE TABLE swaps (request BLOB PRIMARY KEY, response BLOB) WITHOUT ROWID;
+-- kind: 0 vouchers (deleted when the round closes), 1 credential (when the programme ends).
 CREATE TABLE slots (id BLOB PRIMARY KEY, kind INTEGER NOT NULL, round INTEGER NOT NULL, ciphertext BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX slots_by_round ON slots (round, kind);
--- Running sums of what waits to be opened, sealed; never in a backup.
-CREATE TABLE cohorts (class BLOB PRIMARY KEY, start INTEGER NOT NULL, sealed BLOB NOT NULL) WITHOUT ROWID;
+-- What waits to be opened, by class: where its range starts, how many, their running sum, sealed. A backup has no sums; a store
+-- that was made from it cannot open those classes.
+CREATE TABLE cohorts (class BLOB PRIMARY KEY, start INTEGER NOT NULL, members INTEGER NOT NULL, sealed BLOB) WITHOUT ROWID;
 CREATE TABLE surrendered (key INTEGER, holder BLOB, surrender BLOB NOT NULL, PRIMARY KEY (key, holder)) WITHOUT ROWID;
 ";
 
@@ -168,10 +172,12 @@ fn apply(connection: &Connection, role: Role, from: i64) -> Result<(), StoreErro
 
 /// Takes out of a copy what must never be in a backup.
 pub(super) fn strip_for_backup(copy: &Connection) -> rusqlite::Result<()> {
+    copy.execute("INSERT OR REPLACE INTO meta VALUES ('backup', 1)", [])?;
     let has_cohorts: bool =
         copy.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'cohorts'", [], |row| row.get(0))?;
     if has_cohorts {
-        copy.execute_batch("DELETE FROM cohorts")?;
+        // Where ranges start and how many wait is in the log for all to see.
+        copy.execute_batch("UPDATE cohorts SET sealed = NULL")?;
     }
     Ok(())
 }

@@ -2,7 +2,8 @@
 //!
 //! The second medium is a database of its own, attached to the writing connection; temporary triggers copy every change into
 //! `m_<table>`. Both commit before a job is answered, the first one first: after a crash it may be one group ahead, never
-//! behind. A store that is behind its second medium was rolled back.
+//! behind. A store that is behind its second medium was rolled back; one that is ahead must have the medium's last group as its
+//! own last but one. Groups have random names for that: two stores that went different ways may count the same.
 
 use std::path::Path;
 
@@ -12,6 +13,48 @@ use super::StoreError;
 
 /// The file on the second medium.
 const FILE: &str = "annona-copy.db";
+
+/// Ends a group, in its transaction: its number, its name, and the name of the one before.
+pub(super) const NEXT_GROUP: &str = "
+    UPDATE main.meta SET value = (SELECT value FROM main.meta WHERE name = 'lineage') WHERE name = 'before';
+    UPDATE main.meta SET value = randomblob(16) WHERE name = 'lineage';
+    UPDATE main.meta SET value = value + 1 WHERE name = 'epoch';";
+
+/// Where a store is in its history.
+#[derive(PartialEq, Eq)]
+struct At {
+    epoch: i64,
+    lineage: Option<Vec<u8>>,
+    before: Option<Vec<u8>>,
+}
+
+impl At {
+    fn read(connection: &Connection, meta: &str) -> rusqlite::Result<Self> {
+        let of = |name: &str| format!("(SELECT value FROM {meta} WHERE name = '{name}')");
+        let sql = format!("SELECT coalesce({}, -1), {}, {}", of("epoch"), of("lineage"), of("before"));
+        connection.query_row(&sql, [], |row| Ok(Self { epoch: row.get(0)?, lineage: row.get(1)?, before: row.get(2)? }))
+    }
+
+    /// Whether this is the state after one more group than `other`.
+    fn follows(&self, other: &Self) -> bool {
+        self.epoch == other.epoch + 1 && self.before.is_some() && self.before == other.lineage
+    }
+}
+
+/// Whether the store has a second medium, wherever that is.
+pub(super) fn is_expected(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.prepare("SELECT 1 FROM main.meta WHERE name = 'medium'")?.exists([])
+}
+
+/// Forgets that there is a second medium; `false` if there is none.
+pub(super) fn forget(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(connection.execute("DELETE FROM main.meta WHERE name = 'medium'", [])? > 0)
+}
+
+/// The copy in a folder.
+pub(super) fn file(folder: &Path) -> std::path::PathBuf {
+    folder.join(FILE)
+}
 
 fn tables(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
     connection
@@ -40,7 +83,8 @@ fn columns(connection: &Connection, table: &str) -> rusqlite::Result<(Vec<String
 /// Attaches the second medium to a connection and keeps it in step from here on.
 ///
 /// # Errors
-/// [`StoreError::RolledBack`] if the store is behind; [`StoreError::OtherMedium`] if it holds another store's copy.
+/// [`StoreError::RolledBack`] if the store is behind, [`StoreError::Diverged`] if it went another way;
+/// [`StoreError::OtherMedium`] if the medium holds another store's copy, [`StoreError::MediumEmpty`] if it should hold one.
 pub(super) fn attach(connection: &Connection, folder: &Path) -> Result<(), StoreError> {
     let missing = |_| StoreError::SecondMedium { path: folder.to_owned() };
     // An unmounted stick leaves an empty mount point behind: the folder has to say that it is ours.
@@ -65,9 +109,15 @@ pub(super) fn attach(connection: &Connection, folder: &Path) -> Result<(), Store
         .query_row("SELECT count(*) FROM second.sqlite_schema WHERE name = 'm_meta'", [], |row| row.get(0))
         .map_err(missing)?;
     let tables = tables(connection)?;
-    if known {
-        compare(connection, folder)?;
-    }
+    let expected = is_expected(connection)?;
+    // The rows that the copy lacks: all of them, those of the last group, or none.
+    let fill = if known {
+        compare(connection, folder)?
+    } else if expected {
+        return Err(StoreError::MediumEmpty { path: folder.to_owned() });
+    } else {
+        true
+    };
     // Tables and rows at once: a copy that was begun and cut off is no copy.
     connection.execute_batch("BEGIN IMMEDIATE")?;
     if !known {
@@ -76,13 +126,7 @@ pub(super) fn attach(connection: &Connection, folder: &Path) -> Result<(), Store
             connection.execute_batch(&sql)?;
         }
     }
-    let ahead: i64 = connection.query_row(
-        "SELECT (SELECT value FROM main.meta WHERE name = 'epoch')
-              - coalesce((SELECT value FROM second.m_meta WHERE name = 'epoch'), -1)",
-        [],
-        |row| row.get(0),
-    )?;
-    if ahead > 0 {
+    if fill {
         for (table, _) in &tables {
             connection.execute_batch(&format!(
                 "DELETE FROM second.m_{table}; INSERT INTO second.m_{table} SELECT * FROM main.{table}"
@@ -90,19 +134,29 @@ pub(super) fn attach(connection: &Connection, folder: &Path) -> Result<(), Store
         }
     }
     connection.execute_batch("COMMIT")?;
-    tables.iter().try_for_each(|(table, _)| Ok(follow(connection, table)?))
+    tables.iter().try_for_each(|(table, _)| follow(connection, table))?;
+    if !expected {
+        // After the copy is whole: a crash before this leaves a store that takes the same medium again.
+        connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; INSERT INTO main.meta VALUES ('medium', 1); {NEXT_GROUP} COMMIT"
+        ))?;
+    }
+    Ok(())
 }
 
-fn compare(connection: &Connection, folder: &Path) -> Result<(), StoreError> {
+/// Whether the copy lacks the store's last group.
+fn compare(connection: &Connection, folder: &Path) -> Result<bool, StoreError> {
     let value = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let id = |schema: &str| value(&format!("SELECT value FROM {schema} WHERE name = 'store'"));
     if id("main.meta")? != id("second.m_meta")? {
         return Err(StoreError::OtherMedium { path: folder.to_owned() });
     }
-    let behind = value(
-        "SELECT (SELECT value FROM second.m_meta WHERE name = 'epoch') - (SELECT value FROM main.meta WHERE name = 'epoch')",
-    )?;
-    if behind > 0 { Err(StoreError::RolledBack { path: folder.to_owned() }) } else { Ok(()) }
+    let (store, copy) = (At::read(connection, "main.meta")?, At::read(connection, "second.m_meta")?);
+    if store.epoch < copy.epoch {
+        return Err(StoreError::RolledBack { path: folder.to_owned() });
+    }
+    let fill = store.follows(&copy);
+    if fill || store == copy { Ok(fill) } else { Err(StoreError::Diverged { path: folder.to_owned() }) }
 }
 
 /// Triggers that repeat every change of a table on the second medium.

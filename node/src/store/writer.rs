@@ -17,13 +17,17 @@ use crate::faults;
 /// The most jobs in one transaction.
 const GROUP: usize = 512;
 
-/// Groups are counted: a store that counts lower than its copy was rolled back.
-const NEXT_EPOCH: &str = "UPDATE main.meta SET value = value + 1 WHERE name = 'epoch'";
-
 /// How a job ended before its group's commit.
 type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// A job runs in its savepoint and leaves a reply to send once the group's fate is known; `false` undoes the savepoint.
-type Job = Box<dyn FnOnce(&Connection) -> (bool, Reply) + Send>;
+type Run = Box<dyn FnOnce(&Connection) -> (bool, Reply) + Send>;
+
+struct Job {
+    run: Run,
+    /// In place of `run`, if the group never came to it.
+    refuse: Box<dyn FnOnce(StoreError) + Send>,
+}
+
 type Alone = Box<dyn FnOnce(&Connection) -> Result<(), StoreError> + Send>;
 
 enum Message {
@@ -80,7 +84,9 @@ impl Writer {
         E: From<rusqlite::Error> + Send + 'static,
     {
         let (answer, answered) = channel();
-        let job: Job = Box::new(move |connection| {
+        let refused = answer.clone();
+        let refuse = Box::new(move |error| drop(refused.send(Err(error))));
+        let run: Run = Box::new(move |connection| {
             let outcome = job(connection);
             let keep = outcome.is_ok();
             let reply: Reply = Box::new(move |committed: Result<(), StoreError>| {
@@ -89,7 +95,7 @@ impl Writer {
             });
             (keep, reply)
         });
-        self.send(Message::Job(job))?;
+        self.send(Message::Job(Job { run, refuse }))?;
         answered.recv().map_err(|_| StoreError::Stopped)?
     }
 
@@ -156,48 +162,48 @@ impl Thread {
     }
 
     fn commit(&mut self, group: Vec<Job>) {
-        let mut replies = Vec::with_capacity(group.len());
+        let (mut jobs, mut replies) = (group.into_iter(), Vec::new());
+        let result = self.group(&mut jobs, &mut replies);
+        if let Err(error) = result {
+            let error = Arc::new(error);
+            self.recover(matches!(*error, StoreError::Unknown));
+            replies.into_iter().for_each(|reply| reply(Err(repeated(&error))));
+            jobs.for_each(|job| (job.refuse)(repeated(&error)));
+        } else {
+            replies.into_iter().for_each(|reply| reply(Ok(())));
+        }
+    }
+
+    /// Runs jobs in one transaction, and commits it.
+    fn group(&mut self, jobs: &mut std::vec::IntoIter<Job>, replies: &mut Vec<Reply>) -> Result<(), StoreError> {
         let (doubt, two) = (self.doubt.clone(), self.second.is_some());
-        let result = self.reopened().and_then(|connection| {
-            connection.execute_batch("BEGIN IMMEDIATE")?;
-            for job in group {
-                connection.execute_batch("SAVEPOINT job")?;
-                let (keep, reply) = job(connection);
-                replies.push(reply);
-                // A full disk may have undone the whole transaction under the job's feet.
-                if connection.is_autocommit() {
-                    return Err(StoreError::Full);
-                }
-                connection.execute_batch(if keep { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
+        let connection = self.reopened()?;
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        while jobs.len() > 0 {
+            connection.execute_batch("SAVEPOINT job")?;
+            let Some(job) = jobs.next() else { break };
+            let (keep, reply) = (job.run)(connection);
+            replies.push(reply);
+            // A full disk may have undone the whole transaction under the job's feet.
+            if connection.is_autocommit() {
+                return Err(StoreError::Full);
             }
-            connection.execute_batch(NEXT_EPOCH)?;
-            faults::at("store-before-commit");
-            let held = two.then(|| doubt.hold());
-            let commit = connection.execute_batch("COMMIT");
-            let commit = faults::commit_outcome(commit);
-            faults::at("store-after-commit");
-            commit.map_err(|error| match StoreError::from(error) {
-                // With two files the first may have the group although the second is full.
-                StoreError::Full if !two => StoreError::Full,
-                _ => {
-                    *held.unwrap_or_else(|| doubt.hold()) = true;
-                    StoreError::Unknown
-                }
-            })
-        });
-        if result.is_err() {
-            self.recover(matches!(result, Err(StoreError::Unknown)));
+            connection.execute_batch(if keep { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
         }
-        for reply in replies {
-            reply(match &result {
-                Ok(()) => Ok(()),
-                Err(StoreError::Full) => Err(StoreError::Full),
-                Err(StoreError::Unknown) => Err(StoreError::Unknown),
-                Err(StoreError::SecondMedium { path }) => Err(StoreError::SecondMedium { path: path.clone() }),
-                Err(_) => Err(StoreError::Stopped),
-            });
-        }
-        // Jobs that never ran drop their reply channel: their callers see a stopped store and ask again.
+        connection.execute_batch(second_medium::NEXT_GROUP)?;
+        faults::at("store-before-commit");
+        let held = two.then(|| doubt.hold());
+        let commit = connection.execute_batch("COMMIT");
+        let commit = faults::commit_outcome(commit);
+        faults::at("store-after-commit");
+        commit.map_err(|error| match StoreError::from(error) {
+            // With two files the first may have the group although the second is full.
+            StoreError::Full if !two => StoreError::Full,
+            _ => {
+                *held.unwrap_or_else(|| doubt.hold()) = true;
+                StoreError::Unknown
+            }
+        })
     }
 
     /// After a failure: rolls back, and after a commit of unknown outcome opens the file anew, so that what is read next is what
@@ -221,10 +227,20 @@ impl Thread {
             let connection = writing(&self.path, self.second.as_deref())?;
             // Overwrites what the failed commit may have left in the write-ahead log, where a later recovery could find it; and
             // has to reach the disk before anything more is promised.
-            connection.execute_batch(NEXT_EPOCH)?;
+            connection.execute_batch(&format!("BEGIN IMMEDIATE; {} COMMIT", second_medium::NEXT_GROUP))?;
             self.connection = Some(connection);
             *self.doubt.hold() = false;
         }
         self.connection.as_ref().ok_or(StoreError::Stopped)
+    }
+}
+
+/// The error of a group, for each of its jobs. But for a commit of unknown outcome nothing of the group holds.
+fn repeated(error: &Arc<StoreError>) -> StoreError {
+    match &**error {
+        StoreError::Full => StoreError::Full,
+        StoreError::Unknown => StoreError::Unknown,
+        StoreError::SecondMedium { path } => StoreError::SecondMedium { path: path.clone() },
+        _ => StoreError::NothingDone(Arc::clone(error)),
     }
 }

@@ -191,8 +191,58 @@ fn a_site_that_was_rolled_back_comes_back_from_its_second_medium() {
     site.start(None).unwrap();
     site.supervise("/operator/close-batch?insist=true", &[]).unwrap();
     site.kill();
+    let with = site.more.lock().unwrap().0.drain(..).collect::<Vec<_>>();
+    refused(site, 2, "this store has a second medium. Give its folder");
+    site.more.lock().unwrap().0 = with;
     assert_eq!(accepted(site), [2, 0, 0]);
     // Without its stick it does not serve, and says so.
     fs::remove_dir_all(&medium).unwrap();
     refused(site, 75, "is not there. Plug it in");
+}
+
+/// What was made from a backup does not serve before something vouches for it: a witness that saw its log, or the day's code.
+#[test]
+fn a_backup_serves_once_a_witness_has_seen_its_log() {
+    let net = net(1, 1);
+    let log = net.header.issuer_log.name.clone();
+    drop(drawn(&net, 0, 1));
+    close_and_publish(&net, &net.issuer, "/operator/close-batch", &log);
+    let issuer = &net.issuer;
+    issuer.kill();
+    let backup = net.prepared.folder.path().join("backup.db");
+    {
+        let service = net.prepared.issuer.open(&passphrase(), None).unwrap();
+        service.store().backup(&backup).unwrap();
+    }
+    // A new machine: keys and backup, nothing that was published.
+    fs::remove_dir_all(issuer.home.join("published")).unwrap();
+    for ending in ["", "-wal", "-shm"] {
+        drop(fs::remove_file(issuer.home.join(format!("annona.db{ending}"))));
+    }
+    fs::rename(backup, annona_node::store::database(&issuer.home)).unwrap();
+    let nobody = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    let silent = format!("publish.witnesses=\"witness.example\" = \"http://{nobody}\"");
+    issuer.more.lock().unwrap().0 = vec!["--set".into(), silent];
+    refused(issuer, 75, "made from a backup, and no witness was there to compare it with");
+    issuer.more.lock().unwrap().0.clear();
+    issuer.start(None).unwrap();
+    // Once compared it is a store as any other.
+    issuer.kill();
+    let store = Store::open(&issuer.home, Role::Issuer).unwrap();
+    assert!(!store.is_uncompared().unwrap());
+    let other = net.prepared.folder.path().join("other.db");
+    store.backup(&other).unwrap();
+    drop(store);
+
+    // At a site the code does the same.
+    net.sites[0].kill();
+    let site = net.prepared.sites[0].open(&passphrase(), None, SiteOptions::default()).unwrap();
+    let day = site.store().day_code().unwrap().to_string();
+    let copied = net.prepared.folder.path().join("restored");
+    fs::create_dir(&copied).unwrap();
+    site.store().backup(&annona_node::store::database(&copied)).unwrap();
+    let restored = Store::open(&copied, Role::Site).unwrap();
+    assert!(restored.check_day(Some("0000-0000-0000-0000-0")).is_err() && restored.is_uncompared().unwrap());
+    restored.check_day(Some(&day)).unwrap();
+    assert!(!restored.is_uncompared().unwrap());
 }

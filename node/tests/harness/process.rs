@@ -147,6 +147,15 @@ impl Party {
         self.operate(&self.supervisor, path, body)
     }
 
+    /// Where a site's round is opened, with the code of what it last published.
+    pub fn open_path(&self) -> String {
+        use annona_protocol::log::{Checkpoint, SignedNote};
+        let Ok(note) = self.client().get("/log/checkpoint") else { return "/operator/open".into() };
+        let checkpoint: Checkpoint = SignedNote::parse(&note).unwrap().text().parse().unwrap();
+        let code = annona_node::store::DayCode::of(&checkpoint.root()).to_string();
+        format!("/operator/open?day_code={}", code.trim_start_matches("DAY "))
+    }
+
     /// What the server wrote since its log of events had this length.
     pub fn said(&self, from: u64) -> String {
         let all = fs::read(self.beside("log")).unwrap_or_default();
@@ -269,7 +278,7 @@ impl Net {
             let path = format!("/v1/packs/{round}/{}", site_id(at));
             let pack = patiently(&path, || client.get(&path)).unwrap();
             site.supervise("/operator/announcement", &announcement).unwrap();
-            site.supervise("/operator/open", &pack).unwrap();
+            site.supervise(&site.open_path(), &pack).unwrap();
         }
     }
 }

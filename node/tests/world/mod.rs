@@ -30,7 +30,7 @@ use annona_protocol::{
         merkle::{self, inclusion_proof, leaf_hash},
         note::{Checkpoint, KeyType, VerifierKey, cosign, sign_checkpoint, verify_checkpoint},
     },
-    programme::{Announced, Announcement, KeyCounts, Programme, TicketKind, statement::make_change},
+    programme::{Announced, Announcement, Header, KeyCounts, Programme, TicketKind, statement::make_change},
     redeem::{RedeemRequest, RedeemResponse, VoidRequest},
     registry::tag,
     secret::SecretScalar,
@@ -57,6 +57,9 @@ pub struct World {
     pub codes: Vec<TicketCode>,
     pub site_keys: Vec<SigningKey>,
     pub witness: SigningKey,
+    pub officers: Officers,
+    /// The round that households draw in.
+    pub round: Round,
 }
 
 /// Two sites, round 1 open, one ticket: four members, one child.
@@ -71,6 +74,16 @@ pub fn world_of(tickets: usize) -> World {
 
 /// The same where sites have slots.
 pub fn world_with(tickets: usize, slots: u8) -> World {
+    world_where(tickets, |header| header.sites.iter_mut().for_each(|site| site.slots = slots))
+}
+
+/// The same under another genesis.
+pub fn world_where(tickets: usize, change: impl Fn(&mut Header)) -> World {
+    world_until(tickets, Round(12), change)
+}
+
+/// The same with tickets that expire then.
+pub fn world_until(tickets: usize, expires: Round, change: impl Fn(&mut Header)) -> World {
     let homes = tempfile::tempdir().unwrap();
     let rng = &mut rng();
     let site_keys: Vec<SigningKey> = (0..2).map(|_| signing_key(rng)).collect();
@@ -86,7 +99,7 @@ pub fn world_with(tickets: usize, slots: u8) -> World {
         sites: &sites,
     };
     let mut header = authoring::genesis(&parties, &Limits::default());
-    header.sites.iter_mut().for_each(|site| site.slots = slots);
+    change(&mut header);
     let genesis = officers.sign_header(header);
     let home = homes.path().join("issuer");
     let id = IssuerService::create(&home, &genesis, &secrets).unwrap();
@@ -108,7 +121,7 @@ pub fn world_with(tickets: usize, slots: u8) -> World {
         .map(|(index, (_, hash))| {
             let path = inclusion_proof(&hashes, index).unwrap();
             let place = TicketUse { lot: LOT, hash: *hash, salt: [7; 32], index, path };
-            Grant { grant: TicketGrant { place, expires: Round(12), attributes: vec![4, 1] }, after: None }
+            Grant { grant: TicketGrant { place, expires, attributes: vec![4, 1] }, after: None }
         })
         .collect();
     let plan = LotPlan { lot: LOT, count: tickets as u64, root: merkle::root(&hashes) };
@@ -125,7 +138,7 @@ pub fn world_with(tickets: usize, slots: u8) -> World {
     issuer.append_version(&officers.sign_header(header), &keys).unwrap();
     issuer.open_round(ROUND, &master).unwrap();
     let masters = BTreeMap::from([(ROUND, master)]);
-    World { homes, issuer, masters, secrets: bytes, codes, site_keys, witness }
+    World { homes, issuer, masters, secrets: bytes, codes, site_keys, witness, officers, round: ROUND }
 }
 
 pub fn slots() -> Slots {
@@ -153,6 +166,7 @@ pub fn log_keys(programme: &Programme) -> Vec<VerifierKey> {
 pub struct Open {
     pub site: SiteService,
     pub programme: Programme,
+    pub round: Round,
 }
 
 impl World {
@@ -162,11 +176,26 @@ impl World {
 
     /// Stops the issuer, as a kill would, and starts it again from its disk.
     pub fn restart(self) -> Self {
-        let Self { homes, issuer, masters, secrets, codes, site_keys, witness } = self;
+        let Self { homes, issuer, masters, secrets, codes, site_keys, witness, officers, round } = self;
         drop(issuer);
         let store = Store::open(&homes.path().join("issuer"), Role::Issuer).unwrap();
         let issuer = IssuerService::open(store, IssuerSecrets::from_bytes(&secrets).unwrap(), &masters).unwrap();
-        Self { homes, issuer, masters, secrets, codes, site_keys, witness }
+        Self { homes, issuer, masters, secrets, codes, site_keys, witness, officers, round }
+    }
+
+    /// A version with the keys of another round, changed as the office likes, signed; and the round is open.
+    pub fn begin(&mut self, round: Round, change: impl Fn(&mut Header)) {
+        let master = RoundMaster::generate(&mut rng());
+        let (header, keys) = self.issuer.with_programme(|programme| {
+            let keys = authoring::round_keys(programme.latest(), &master, round).unwrap();
+            let mut next = authoring::with_keys(programme.latest(), programme.keys(), &keys);
+            change(&mut next);
+            (next, keys)
+        });
+        self.issuer.append_version(&self.officers.sign_header(header), &keys).unwrap();
+        self.issuer.open_round(round, &master).unwrap();
+        self.masters.insert(round, master);
+        self.round = round;
     }
 
     pub fn enrol(&self) -> Credential {
@@ -183,7 +212,7 @@ impl World {
 
     pub fn roll_over(&self, credential: &Credential) -> Credential {
         let programme = self.programme();
-        let view = programme.in_force(ROUND).unwrap();
+        let view = programme.in_force(self.round).unwrap();
         let (context, request) = RollOverContext::new(&view, credential, slots(), &mut rng()).unwrap();
         let answer = self.issuer.roll_over(&request.encode(), &mut rng()).unwrap();
         context.finish(&view, &RollOverResponse::decode(&answer).unwrap(), &mut rng()).unwrap()
@@ -195,9 +224,9 @@ impl World {
 
     pub fn keys_on(&self, site: u16, slot: Option<Slot>, units: &[(LineId, u64)]) -> KeyCounts {
         let programme = self.programme();
-        let view = programme.in_force(ROUND).unwrap();
+        let view = programme.in_force(self.round).unwrap();
         let of = |line| {
-            let mut keys = keys_of(programme.keys(), line, ROUND, SiteId(site));
+            let mut keys = keys_of(programme.keys(), line, self.round, SiteId(site));
             keys.retain(|at| programme.key(*at).unwrap().id.slot == slot);
             keys
         };
@@ -208,7 +237,7 @@ impl World {
     }
 
     pub fn session(&self, keys: &KeyCounts) -> SessionOffer {
-        let request = SessionRequest { round: ROUND, keys: keys.clone() };
+        let request = SessionRequest { round: self.round, keys: keys.clone() };
         SessionOffer::decode(&self.issuer.open_session(&request.encode(), &mut rng()).unwrap()).unwrap()
     }
 
@@ -223,11 +252,21 @@ impl World {
 
     pub fn drawn_on(&self, ticket: usize, slot: Option<Slot>, units: &[(LineId, u64)]) -> (Credential, Vec<Voucher>) {
         let credential = self.roll_over(&self.enrol_with(ticket));
+        self.draw(&credential, slot, units)
+    }
+
+    /// A draw at the first site.
+    pub fn draw(
+        &self,
+        credential: &Credential,
+        slot: Option<Slot>,
+        units: &[(LineId, u64)],
+    ) -> (Credential, Vec<Voucher>) {
         let keys = self.keys_on(1, slot, units);
         let offer = self.session(&keys);
         let programme = self.programme();
-        let view = programme.in_force(ROUND).unwrap();
-        let (context, request) = DrawContext::new(&view, &credential, keys, &offer, slots(), &mut rng()).unwrap();
+        let view = programme.in_force(self.round).unwrap();
+        let (context, request) = DrawContext::new(&view, credential, keys, &offer, slots(), &mut rng()).unwrap();
         let answer = self.issuer.draw(&request.encode(), &mut rng()).unwrap();
         context.finish(&view, &DrawResponse::decode(&answer).unwrap(), &mut rng()).unwrap()
     }
@@ -263,19 +302,19 @@ impl World {
     }
 
     pub fn site(&self, at: usize, stock: u64) -> Open {
-        let packs = self.issuer.freeze(ROUND).unwrap();
+        let packs = self.issuer.freeze(self.round).unwrap();
         let site = self.announced(at);
         site.open_round(&packs[at].encode()).unwrap();
         site.set_stock(BTreeMap::from([(FOOD, Units(stock)), (CASH, Units(stock))])).unwrap();
-        Open { site, programme: self.programme() }
+        Open { site, programme: self.programme(), round: self.round }
     }
 
     pub fn restart_site(&self, at: usize, open: Open) -> Open {
-        let Open { site, programme } = open;
+        let Open { site, programme, round } = open;
         drop(site);
         let store = Store::open(&self.homes.path().join(format!("site-{at}")), Role::Site).unwrap();
         let site = SiteService::open(store, self.site_keys[at].clone(), SiteOptions::default()).unwrap();
-        Open { site, programme }
+        Open { site, programme, round }
     }
 }
 
@@ -288,12 +327,12 @@ pub fn code(error: SiteError) -> RefusalCode {
 
 impl Open {
     pub fn place(&self) -> Place {
-        Place::new(&self.programme.in_force(ROUND).unwrap(), self.site.site())
+        Place::new(&self.programme.in_force(self.round).unwrap(), self.site.site())
     }
 
     pub fn request(&self, counter: CounterId, vouchers: &[&Voucher], spare: &SecretScalar) -> Vec<u8> {
         let quote = self.site.quote(counter, &mut rng()).unwrap();
-        let view = self.programme.in_force(ROUND).unwrap();
+        let view = self.programme.in_force(self.round).unwrap();
         RedeemRequest::new(&view, &quote, vouchers, spare, &mut rng()).unwrap().encode()
     }
 
@@ -312,7 +351,7 @@ impl Open {
     }
 
     pub fn void(&self, accepted: &[(&Voucher, u32)]) -> Result<usize, RefusalCode> {
-        let view = self.programme.in_force(ROUND).unwrap();
+        let view = self.programme.in_force(self.round).unwrap();
         let request = VoidRequest::new(&view, &self.place(), accepted, &mut rng()).unwrap();
         self.site.void(&request.encode()).map(|slip| slip.content.voided.len()).map_err(code)
     }

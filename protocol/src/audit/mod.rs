@@ -216,7 +216,7 @@ pub fn audit<R: CryptoRng + ?Sized>(
     totals.amends = facts.members.iter().filter(|member| member.class.amend).count() as u64;
     totals.enrolments = facts.members.len() as u64 - totals.amends;
 
-    let mut sites = read_sites(&control, published, &mut weights, findings, &advance);
+    let mut sites = read_sites(&control, published, &mut weights, findings, notes, &advance);
     let mut unstated = Vec::new();
     for of_site in sites.chunk_by_mut(|left, right| left.site == right.site) {
         site::check_site(of_site[0].site, of_site, &control, totals, findings, &mut unstated);
@@ -242,6 +242,7 @@ fn read_sites<'a>(
     published: &'a Published,
     weights: &mut Weights,
     findings: &mut Vec<Finding>,
+    notes: &mut Vec<Note>,
     advance: &(dyn Fn(usize) + Sync),
 ) -> Vec<SiteLog<'a>> {
     let newest = control.programme.latest();
@@ -270,6 +271,13 @@ fn read_sites<'a>(
             let view = LogView::new(Party::Site(site.id), log);
             // A log that another replaced was cosigned by the witnesses of its time.
             let replaced = index + 1 < site.logs.len();
+            if replaced {
+                notes.push(Note::LogReplaced {
+                    site: site.id,
+                    name: key.name.clone(),
+                    leaves: log.entries.len() as u64,
+                });
+            }
             let deciding = if replaced { &control.witnesses } else { &control.witnesses[..1] };
             view.check_checkpoint(&log.checkpoint, key, deciding, findings);
             let mut read = SiteLog::new(site.id, view, key.key, findings);

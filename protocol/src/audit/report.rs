@@ -109,6 +109,15 @@ pub enum Note {
         /// The round.
         round: Round,
     },
+    /// A site goes on with another log: what it accepted after the end of this one is in no log.
+    LogReplaced {
+        /// The site.
+        site: SiteId,
+        /// The log's name.
+        name: String,
+        /// How many leaves it has.
+        leaves: u64,
+    },
     /// A published surrender does not verify, and is ignored.
     SurrenderIgnored {
         /// Its position in the published list.
@@ -135,6 +144,10 @@ impl fmt::Display for Note {
                 )
             }
             Self::StatementMissing { site, round } => write!(f, "site {site} has not stated round {round}"),
+            Self::LogReplaced { site, name, leaves } => write!(
+                f,
+                "log {name} of site {site} ends at {leaves} leaves and was replaced: what was accepted after is in no log"
+            ),
             Self::SurrenderIgnored { index } => write!(f, "surrender {index} does not verify and is ignored"),
             Self::PackIgnored { index } => write!(f, "pack {index} is none of this issuer and is ignored"),
             Self::NothingElseChecked => f.write_str("without a genesis nothing but the issuer's log could be checked"),

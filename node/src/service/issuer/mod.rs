@@ -3,6 +3,7 @@
 //! Requests are answered from several threads. Proofs are checked outside the store; serial spent, answer stored and leaf queued
 //! are one job of it. Nonces of sessions live in this process' memory only.
 
+mod forget;
 mod moves;
 mod office;
 mod rounds;
@@ -34,6 +35,7 @@ use annona_protocol::{
 };
 use ed25519_dalek::SigningKey;
 pub use office::{Grant, LotPlan};
+pub use rounds::LostSums;
 use rusqlite::{OptionalExtension as _, params};
 pub use sealed::StoreKey;
 use sessions::Sessions;
@@ -85,6 +87,9 @@ pub enum IssuerError {
     /// The serial, or a voucher of a swap, was spent with another request.
     #[error("the credential or voucher is spent")]
     Spent,
+    /// The request was answered, and the answer went when the programme ended.
+    #[error("the request was answered before the programme ended; the answer is in the issuer's log")]
+    AnswerErased,
     /// A slot of that id exists: another one is to be chosen.
     #[error("a recovery slot of this id exists; take the next")]
     SlotExists,
@@ -109,6 +114,14 @@ pub enum IssuerError {
     /// A cohort cannot be opened.
     #[error(transparent)]
     Cohort(#[from] CohortError),
+    /// The running sum of a class that has to be opened is gone.
+    #[error(
+        "the sum of a cohort of {waiting} households is lost: this store was made from a backup, which has no sums. Recover the store from its second medium; if there is none, freeze with --leave-lost-cohorts: the audit will say class-unopened"
+    )]
+    CohortLost {
+        /// How many members wait.
+        waiting: u64,
+    },
     /// The log is full.
     #[error(transparent)]
     Log(#[from] MerkleError),
@@ -154,6 +167,7 @@ impl IssuerError {
             Self::TicketUsed => "ticket-used",
             Self::TicketEarly => "ticket-early",
             Self::Spent => "spent",
+            Self::AnswerErased => "answer-erased",
             Self::SlotExists => "slot-exists",
             Self::Busy(_) => "in-flight",
             Self::SessionGone(_) => "session-gone",
@@ -162,6 +176,7 @@ impl IssuerError {
             Self::Round(_) => "round-not-open",
             Self::Ahead(_) => "round-ahead",
             Self::Cohort(_) => "cohort",
+            Self::CohortLost { .. } => "cohort-lost",
             Self::Log(_) => "log-full",
             Self::Master(_) => "round-master",
             Self::Sealed => "sealed",
@@ -276,13 +291,11 @@ impl IssuerService {
         if header.issuer_key != secrets.credential.public() || header.issuer_log.key != PublicKey::of(&secrets.log) {
             return Err(IssuerError::Sealed);
         }
-        let store = Store::create(home, Role::Issuer)?;
-        let genesis = genesis.clone();
-        store.write(move |connection| {
+        Store::create_with(home, Role::Issuer, |connection| {
             connection.execute("INSERT INTO versions VALUES (0, ?1)", [genesis.encode()])?;
-            LogState::load(connection)?.append(connection, &IssuerLeaf::Manifest(genesis))?;
+            LogState::load(connection)?.append(connection, &IssuerLeaf::Manifest(genesis.clone()))?;
             Ok::<_, IssuerError>(())
-        })??;
+        })?;
         Ok(programme.id())
     }
 

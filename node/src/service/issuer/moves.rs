@@ -78,7 +78,9 @@ impl IssuerService {
         match row {
             None if self.guesses.wrong() => Err(IssuerError::TicketUnknown),
             None => Err(IssuerError::TicketGuesses),
-            Some((_, _, Some(used), Some(response))) if used == request.0 => Ok(Ticket::Answered(response)),
+            Some((_, _, Some(used), response)) if used == request.0 => {
+                response.map(Ticket::Answered).ok_or(IssuerError::AnswerErased)
+            }
             Some((Some(sealed), after, ..)) => {
                 if let Some(after) = after
                     && !self.store.read(|connection| is_used(connection, &after))?
@@ -102,19 +104,27 @@ impl IssuerService {
         let key = super::StoreKey::new(*self.secrets.store.expose());
         move |connection| {
             let row = class_row(class);
-            let stored: Option<(u64, Vec<u8>)> = connection
-                .prepare_cached("SELECT start, sealed FROM cohorts WHERE class = ?1")?
-                .query_row([&row], |found| Ok((found.get(0)?, found.get(1)?)))
+            let stored: Option<(u64, u64, Option<Vec<u8>>)> = connection
+                .prepare_cached("SELECT start, members, sealed FROM cohorts WHERE class = ?1")?
+                .query_row([&row], |found| Ok((found.get(0)?, found.get(1)?, found.get(2)?)))
                 .optional()?;
-            let (start, mut sum) = match stored {
-                Some((start, sealed)) => (start, key.open_sum(class, &row, &sealed, &schema)?),
-                None => (0, CohortSum::new(class, &schema)),
+            let (start, members, sealed) = stored.unwrap_or((0, 0, None));
+            let sum = match sealed {
+                Some(sealed) => Some(key.open_sum(class, &row, &sealed, &schema)?),
+                None if members == 0 => Some(CohortSum::new(class, &schema)),
+                // Lost with the store that a backup was made of: a part of the members opens nothing.
+                None => None,
             };
-            sum.add(&member);
-            let sealed = key.seal_sum(&row, &sum, &mut crate::random::os());
-            connection
-                .prepare_cached("INSERT OR REPLACE INTO cohorts VALUES (?1, ?2, ?3)")?
-                .execute(params![row, start, sealed])?;
+            let sealed = sum.map(|mut sum| {
+                sum.add(&member);
+                key.seal_sum(&row, &sum, &mut crate::random::os())
+            });
+            connection.prepare_cached("INSERT OR REPLACE INTO cohorts VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+                row,
+                start,
+                members + 1,
+                sealed
+            ])?;
             Ok(())
         }
     }
@@ -217,7 +227,7 @@ impl IssuerService {
 
     /// The stored answer to this request, if its serial is spent.
     fn spent(&self, serial: [u8; 32], request: Digest) -> Result<Option<Vec<u8>>, IssuerError> {
-        let row: Option<([u8; 32], Vec<u8>)> = self.store.read(|connection| {
+        let row: Option<([u8; 32], Option<Vec<u8>>)> = self.store.read(|connection| {
             connection
                 .prepare_cached("SELECT request, response FROM serials WHERE serial = ?1")?
                 .query_row([serial], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -225,7 +235,8 @@ impl IssuerService {
         })?;
         match row {
             None => Ok(None),
-            Some((same, response)) if same == request.0 => Ok(Some(response)),
+            Some((same, Some(response))) if same == request.0 => Ok(Some(response)),
+            Some((same, None)) if same == request.0 => Err(IssuerError::AnswerErased),
             Some(_) => Err(IssuerError::Spent),
         }
     }
@@ -308,7 +319,7 @@ impl IssuerService {
                     .execute(params![mark.key.0, mark.holder.0])
                     .map_err(spent_if_constraint)?;
             }
-            use_session(connection, &id)?;
+            use_session(connection, &id, round)?;
             insert_slots(connection, &slots, round)?;
             connection
                 .execute("INSERT INTO swaps VALUES (?1, ?2)", params![digest.0, answer])
@@ -325,12 +336,13 @@ impl IssuerService {
     }
 
     fn swapped(&self, request: Digest) -> Result<Option<Vec<u8>>, IssuerError> {
-        Ok(self.store.read(|connection| {
+        let row: Option<Option<Vec<u8>>> = self.store.read(|connection| {
             connection
                 .prepare_cached("SELECT response FROM swaps WHERE request = ?1")?
                 .query_row([request.0], |row| row.get(0))
                 .optional()
-        })?)
+        })?;
+        row.map(|response| response.ok_or(IssuerError::AnswerErased)).transpose()
     }
 
     /// Keeps an unspent voucher that its holder publishes after the round.
@@ -388,7 +400,7 @@ impl Spending {
             .execute(params![serial, request.0, self.response])
             .map_err(spent_if_constraint)?;
         if let Some(session) = self.session {
-            use_session(connection, &session)?;
+            use_session(connection, &session, round)?;
         }
         insert_slots(connection, &self.slots, round)?;
         Pending::queue(connection, round, &self.leaf)?;
@@ -404,10 +416,10 @@ fn spent_if_constraint(error: rusqlite::Error) -> IssuerError {
     if constraint(&error) { IssuerError::Spent } else { error.into() }
 }
 
-fn use_session(connection: &Connection, session: &SessionId) -> Result<(), IssuerError> {
+fn use_session(connection: &Connection, session: &SessionId, round: Round) -> Result<(), IssuerError> {
     connection
-        .prepare_cached("INSERT INTO sessions VALUES (?1)")?
-        .execute([session.0])
+        .prepare_cached("INSERT INTO sessions VALUES (?1, ?2)")?
+        .execute(params![session.0, round.0])
         .map(drop)
         .map_err(spent_if_constraint)
 }

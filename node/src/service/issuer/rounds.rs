@@ -17,8 +17,20 @@ use annona_protocol::{
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{IssuerError, IssuerService, View, moves::class_row};
-use crate::{faults, random, store::LogState};
+use super::{IssuerError, IssuerService, View, forget, moves::class_row};
+use crate::{
+    faults, random,
+    store::{LogState, Store},
+};
+
+/// What a freeze does about classes that are to be opened, and whose running sum is lost: those of a store from a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostSums {
+    /// It is refused, so that the store that has the sums can be found.
+    Refuse,
+    /// They are left unopened; the audit says `class-unopened` of every freeze from here on, and counts them at the maximum.
+    Leave,
+}
 
 impl IssuerService {
     /// Puts the newest version in force for a round and opens it for draws.
@@ -85,8 +97,16 @@ impl IssuerService {
     /// Freezes a round: swaps end, opening packs are fixed, every class that is large enough is opened. Again: the same packs.
     ///
     /// # Errors
-    /// [`IssuerError::Round`] if the round is not open.
+    /// [`IssuerError::Round`] if the round is not open, [`IssuerError::CohortLost`] after a restore from a backup.
     pub fn freeze(&self, round: Round) -> Result<Vec<OpeningPack>, IssuerError> {
+        self.freeze_with(round, LostSums::Refuse)
+    }
+
+    /// The same; `lost` says what becomes of classes whose running sum is gone.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn freeze_with(&self, round: Round, lost: LostSums) -> Result<Vec<OpeningPack>, IssuerError> {
         let view = self.view();
         let now = view.programme.in_force(round)?;
         let sites: Vec<SiteId> = now.header.sites.iter().map(|site| site.id).collect();
@@ -106,7 +126,7 @@ impl IssuerService {
                 _ => return Err(IssuerError::Round(round)),
             }
             close_batch(connection)?;
-            let openings = open_cohorts(connection, &shared, &store_key)?;
+            let openings = open_cohorts(connection, &shared, &store_key, lost)?;
             let mut log = LogState::load(connection)?;
             let (size, root) = (log.frontier.size(), log.frontier.root());
             let swapped = swapped_marks(connection)?;
@@ -133,7 +153,8 @@ impl IssuerService {
         Ok(packs)
     }
 
-    /// Opens the cohorts that are left, once, after the freeze of the programme's last round.
+    /// Opens the cohorts that are left, once, after the freeze of the programme's last round; but those whose sum is lost, which the
+    /// audit says.
     ///
     /// # Errors
     /// [`IssuerError::Round`] if the round is not frozen, or its closing freeze was made.
@@ -148,7 +169,7 @@ impl IssuerService {
                 return Err(IssuerError::Round(round));
             }
             close_batch(connection)?;
-            let openings = open_cohorts(connection, &view, &store_key)?;
+            let openings = open_cohorts(connection, &view, &store_key, LostSums::Leave)?;
             let count = openings.len();
             let leaf = FreezeLeaf { round, manifest, packs: Vec::new(), openings };
             LogState::load(connection)?.append(connection, &IssuerLeaf::Freeze(leaf))?;
@@ -165,6 +186,7 @@ impl IssuerService {
     /// [`IssuerError::Round`] if the round is not frozen.
     pub fn close_round(&self, round: Round) -> Result<(), IssuerError> {
         let mut guard = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        let last = guard.programme.latest().last_round;
         self.store.write(move |connection| {
             let state: Option<(bool, bool)> = connection
                 .query_row("SELECT frozen, closed FROM rounds WHERE round = ?1", [round.0], |row| {
@@ -179,7 +201,11 @@ impl IssuerService {
             close_batch(connection)?;
             LogState::load(connection)?.append(connection, &IssuerLeaf::Close(CloseLeaf { round }))?;
             connection.execute("UPDATE rounds SET closed = 1 WHERE round = ?1", [round.0])?;
-            connection.execute("DELETE FROM slots WHERE round = ?1 AND kind = 0", [round.0])?;
+            forget::round(connection, round)?;
+            if forget::is_over(connection, last)? {
+                forget::programme(connection)?;
+            }
+            Store::compact_later(connection)?;
             Ok(())
         })??;
         let mut keys = guard.keys.clone();
@@ -187,7 +213,9 @@ impl IssuerService {
         *guard = Arc::new(View { programme: guard.programme.clone(), keys });
         self.sessions.drop_round(round);
         faults::at("round-closed");
-        self.store.compact()?;
+        drop(guard);
+        self.forget_lapsed_tickets()?;
+        self.store.compact_if_due();
         Ok(())
     }
 
@@ -261,29 +289,38 @@ fn open_cohorts(
     connection: &Connection,
     view: &View,
     key: &super::StoreKey,
+    lost: LostSums,
 ) -> Result<Vec<CohortOpening>, IssuerError> {
     let to = LogState::load(connection)?.frontier.size();
     let rows = connection
-        .prepare("SELECT class, start, sealed FROM cohorts")?
-        .query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, u64>(1)?, row.get::<_, Vec<u8>>(2)?)))?
+        .prepare("SELECT class, start, members, sealed FROM cohorts WHERE members >= ?1")?
+        .query_map([view.programme.latest().policy.cohort_min], |row| {
+            Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, u64>(1)?, row.get(2)?, row.get::<_, Option<Vec<u8>>>(3)?))
+        })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     let mut openings = Vec::new();
     let mut classes = rows
         .into_iter()
-        .map(|(row, start, sealed)| {
+        .filter_map(|(row, start, waiting, sealed)| match (sealed, lost) {
+            (Some(sealed), _) => Some(Ok((row, start, sealed))),
+            (None, LostSums::Refuse) => Some(Err(IssuerError::CohortLost { waiting })),
+            (None, LostSums::Leave) => None,
+        })
+        .map(|found| {
+            let (row, start, sealed) = found?;
             let class: CohortClass = postcard::from_bytes(&row).map_err(|_| IssuerError::Sealed)?;
             Ok((class, start, key.open_sum(class, &row, &sealed, view.programme.schema())?))
         })
         .collect::<Result<Vec<_>, IssuerError>>()?;
     classes.sort_by_key(|(class, ..)| *class);
     for (class, start, sum) in classes {
-        if sum.count() < u64::from(view.programme.latest().policy.cohort_min) {
-            continue;
-        }
         openings.push(sum.open(&view.programme, start, to, &mut random::os())?);
         let row = class_row(class);
         let sealed = key.seal_sum(&row, &CohortSum::new(class, view.programme.schema()), &mut random::os());
-        connection.execute("UPDATE cohorts SET start = ?2, sealed = ?3 WHERE class = ?1", params![row, to, sealed])?;
+        connection.execute(
+            "UPDATE cohorts SET start = ?2, members = 0, sealed = ?3 WHERE class = ?1",
+            params![row, to, sealed],
+        )?;
     }
     Ok(openings)
 }

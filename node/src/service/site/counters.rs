@@ -190,7 +190,8 @@ impl SiteService {
         })??;
         *self.open.write().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
         self.quotes.clear();
-        Ok(self.store.compact()?)
+        self.store.compact_if_due();
+        Ok(())
     }
 
     /// Takes over what a counter accepted, before the batch closes. The same package again changes nothing.

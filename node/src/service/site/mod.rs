@@ -64,6 +64,11 @@ pub enum SiteError {
     /// The programme opens no such round.
     #[error("the programme has not opened round {0}. Sync first")]
     RoundUnknown(Round),
+    /// The version in force for the round names another log of this site.
+    #[error(
+        "round {0} began while this site had another log: its vouchers are good there only, and its spent set is not here. Open the next round; households surrender what they could not redeem"
+    )]
+    OtherLog(Round),
     /// The pack is not this site's.
     #[error("the opening pack is not signed by the issuer for this site, round and manifest. Fetch it again")]
     Pack(#[from] BadSignature),
@@ -138,6 +143,9 @@ impl SiteError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Store(StoreError::Full) => "disk-full",
+            Self::Store(StoreError::DayCode) => "day-code",
+            Self::Store(StoreError::DayCodeMissing { .. }) => "day-code-missing",
+            Self::Store(StoreError::DayCodeMalformed) => "day-code-malformed",
             Self::Store(_) => "store",
             Self::Refused(slip) => slip.content.code.code(),
             Self::NotOpen => "no-round-open",
@@ -147,6 +155,7 @@ impl SiteError {
             Self::Older => "announcement-older",
             Self::Contradiction => "announcement-contradicts",
             Self::RoundUnknown(_) => "round-unknown",
+            Self::OtherLog(_) => "round-other-log",
             Self::Pack(_) => "pack-invalid",
             Self::SecondPack(_) => "pack-differs",
             Self::Key(_) => "site-key",
@@ -264,15 +273,14 @@ impl SiteService {
     ) -> Result<(), SiteError> {
         let announced = Announcement::decode(announcement)?.verify(programme)?;
         check_key(&announced, site, key)?;
-        let store = Store::create(home, Role::Site)?;
-        let bytes = announcement.to_vec();
-        store.write(move |connection| {
-            for (name, value) in [("programme", &programme.0[..]), ("announcement", &bytes)] {
+        Store::create_with(home, Role::Site, |connection| {
+            for (name, value) in [("programme", &programme.0[..]), ("announcement", announcement)] {
                 connection.execute("INSERT INTO meta VALUES (?1, ?2)", params![name, value])?;
             }
             connection.execute("INSERT INTO meta VALUES ('site', ?1)", [site.0])?;
             Ok::<_, SiteError>(())
-        })?
+        })
+        .map(drop)
     }
 
     /// Opens a site's store, and the round that was open in it.
@@ -376,9 +384,21 @@ impl SiteService {
         self.open.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(SiteError::NotOpen)
     }
 
+    /// What is in force for a round, if this site's log is the one that it names. After a loss the site goes on with another log;
+    /// what the old one accepted of a round is in no store then, so that nothing of the round may be accepted here (spec 8.4).
+    fn in_force<'a>(&self, programme: &'a Programme, round: Round) -> Result<InForce<'a>, SiteError> {
+        let view = programme.in_force(round).map_err(|_| SiteError::RoundUnknown(round))?;
+        let log = view.header.site(self.site).and_then(|site| site.logs.last());
+        if log.map(|log| log.key) == Some(PublicKey::of(&self.key)) {
+            Ok(view)
+        } else {
+            Err(SiteError::OtherLog(round))
+        }
+    }
+
     fn show_open(&self, round: Round, without_pack: bool) -> Result<(), SiteError> {
         let programme = self.programme();
-        let view = programme.in_force(round).map_err(|_| SiteError::RoundUnknown(round))?;
+        let view = self.in_force(&programme, round)?;
         let place = Place::new(&view, self.site);
         let keys = CounterKeys::new(&view, self.site);
         let slots = self.options.slots.clone();

@@ -13,19 +13,19 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{PoisonError, SiteError, SiteService};
 use crate::{
     faults,
-    store::{LogState, Pending},
+    store::{LogState, Pending, Store},
 };
 
 impl SiteService {
     /// Opens a round by its pack: a supervisor's act. The same pack again changes nothing.
     ///
     /// # Errors
-    /// [`SiteError::Pack`], [`SiteError::SecondPack`], [`SiteError::StillOpen`], [`SiteError::Tombstone`].
+    /// [`SiteError::Pack`], [`SiteError::SecondPack`], [`SiteError::StillOpen`], [`SiteError::Tombstone`], [`SiteError::OtherLog`].
     pub fn open_round(&self, pack: &[u8]) -> Result<Round, SiteError> {
         let pack = OpeningPack::decode(pack)?;
         let round = pack.content.place.round;
         let programme = self.programme();
-        let view = programme.in_force(round).map_err(|_| SiteError::RoundUnknown(round))?;
+        let view = self.in_force(&programme, round)?;
         let content = pack.verify(&view.header.issuer_log.key)?;
         if content.place != annona_protocol::slip::Place::new(&view, self.site) {
             return Err(SiteError::Pack(annona_protocol::signature::BadSignature));
@@ -62,7 +62,7 @@ impl SiteService {
     /// As [`SiteService::open_round`].
     pub fn open_without_pack(&self, round: Round) -> Result<(), SiteError> {
         let programme = self.programme();
-        let manifest = programme.in_force(round).map_err(|_| SiteError::RoundUnknown(round))?.hash;
+        let manifest = self.in_force(&programme, round)?.hash;
         self.store.write(move |connection| {
             begin(connection, round, &manifest.0, true)?;
             count_act(connection, round, "open-without-pack", 0)?;
@@ -148,7 +148,7 @@ impl SiteService {
         }
         drop(shown);
         faults::at("round-closed");
-        self.store.compact()?;
+        self.store.compact_if_due();
         Ok(statement)
     }
 }
@@ -210,6 +210,7 @@ pub(super) fn forget(connection: &Connection, round: Round) -> rusqlite::Result<
     connection.execute("DELETE FROM totals WHERE round = ?1", [round.0])?;
     // One round is open at a time, so every acceptance is of this one.
     connection.execute_batch("DELETE FROM spent; DELETE FROM visits")?;
+    Store::compact_later(connection)?;
     Ok(())
 }
 

@@ -414,6 +414,8 @@ fn log_that_replaced_another() {
     assert_eq!(rows(&report), []);
     assert_eq!(report.totals.redeemed().collect::<Vec<_>>(), Story::redeemed());
     assert_eq!(report.totals.sites[&(Round(2), SITE, CASH)].collected, Units(5));
+    let (old, leaves) = (published.sites[0].1.name.clone(), published.sites[0].1.entries.len() as u64);
+    assert!(report.notes.contains(&Note::LogReplaced { site: SITE, name: old, leaves }), "{:?}", report.notes);
 
     // The newest log needs the newest witnesses, and the old one must be there.
     let mut by_old = published.clone();
