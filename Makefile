@@ -3,10 +3,11 @@ CASELOAD ?= caseload/caseload-2000.csv
 OUT ?= demo-out
 FUZZ_SECONDS ?= 60
 MILLIONS ?= 10
-export CASELOAD OUT FUZZ_SECONDS MILLIONS
+KILLS ?= 1000
+export CASELOAD OUT FUZZ_SECONDS MILLIONS KILLS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-avx2 criterion load load-millions vectors ct-check ct-callgrind fuzz
+.PHONY: help demo test bench bench-avx2 criterion load load-millions crash vectors ct-check ct-callgrind fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1\t/p' Makefile
@@ -31,6 +32,9 @@ load: ## how fast an issuer and a site answer, beside what the disk and the proc
 
 load-millions: ## redeem until a site has MILLIONS=10 million spent vouchers; takes more than an hour and 5 GB of disk
 	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo run --release --locked -p annona-benches --bin load -- --millions "$$MILLIONS"'
+
+crash: ## kill -9 issuer and sites KILLS=1000 times while wallets enrol, draw and redeem; then the audit
+	@bash -euo pipefail -c '. scripts/setup.sh; export ANNONA_KILLS="$$KILLS"; exec cargo test --locked -p annona-node --test crash -- --nocapture'
 
 vectors: ## write spec/vectors and the examples in spec/wire.md anew
 	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo run --release --locked -p annona-tests --bin vectors -- spec/vectors'

@@ -1,14 +1,10 @@
 //! Attacks on the crash, race and retry paths of issuer and site.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod disk;
 mod world;
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::Command,
-    sync::mpsc::channel,
-};
+use std::{collections::BTreeMap, path::Path, process::Command, sync::mpsc::channel};
 
 use annona_node::{
     random::os as rng,
@@ -20,6 +16,7 @@ use annona_node::{
 };
 use annona_protocol::{
     draw::AmendContext,
+    enrol::EnrolContext,
     group::PublicScalar,
     ids::{Digest, Slot, Units},
     log::leaf::SiteLeaf,
@@ -31,6 +28,7 @@ use annona_protocol::{
     voucher::Voucher,
     wire::Message,
 };
+use disk::{Disk, with_disk};
 use world::{CASH, COUNTER, FOOD, Open, ROUND, World, code, entries, slots, world};
 
 // --- A visit's goods, twice ---------------------------------------------------------------------------------------------
@@ -117,6 +115,24 @@ fn a_collection_in_flight_does_not_pass_the_statement() {
             assert_eq!(open.site.status().unwrap().pending, 0, "nothing waits behind the statement");
         });
     }
+}
+
+// --- Floods ----------------------------------------------------------------------------------------------------------
+
+/// Somebody tries tickets at random: they are told to wait, and whoever has a ticket enrols.
+#[test]
+fn wrong_tickets_of_others_keep_nobody_out() {
+    let world = world();
+    let code = TicketCode::random(&mut rng());
+    let (_, wrong) = EnrolContext::new(&world.programme(), TicketKind::Enrol, code, slots(), &mut rng()).unwrap();
+    let wrong = wrong.encode();
+    let refused = (0..100_000).find_map(|_| match world.issuer.enrol(&wrong, &mut rng()) {
+        Err(IssuerError::TicketUnknown) => None,
+        Err(error) => Some(error),
+        Ok(_) => panic!("a wrong ticket enrols"),
+    });
+    assert!(matches!(refused, Some(IssuerError::TicketGuesses)), "{refused:?}");
+    let _credential = world.enrol();
 }
 
 // --- Counters' packages -------------------------------------------------------------------------------------------------
@@ -224,29 +240,6 @@ fn memory_follows_the_store_after_a_commit_of_unknown_outcome() {
 
 // --- The second medium --------------------------------------------------------------------------------------------------
 
-/// A small medium of its own; `None` where this user may not mount one.
-struct Stick(PathBuf);
-
-impl Stick {
-    fn mount(folder: &Path, size: &str) -> Option<Self> {
-        std::fs::create_dir(folder).unwrap();
-        let options = format!("size={size}");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder).output();
-        mounted.is_ok_and(|output| output.status.success()).then(|| Self(folder.to_owned()))
-    }
-
-    fn resize(&self, size: &str) {
-        let options = format!("remount,size={size}");
-        assert!(Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap().success());
-    }
-}
-
-impl Drop for Stick {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("-l").arg(&self.0).status());
-    }
-}
-
 fn probe(store: &Store, at: u64, bytes: usize) -> Result<(), StoreError> {
     let note = vec![7_u8; bytes];
     store
@@ -271,20 +264,24 @@ fn copied(stick: &Path) -> u64 {
 fn a_full_second_medium_is_not_left_behind() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stick");
-    let Some(stick) = Stick::mount(&path, "2m") else { return };
-    prepare_second_medium(&path).unwrap();
-    let home = folder.path().join("home");
+    with_disk("a_full_second_medium_is_not_left_behind", &path, 2048, |stick| full_second_medium(stick, folder.path()));
+}
+
+fn full_second_medium(stick: &Disk, folder: &Path) {
+    let path = stick.path();
+    prepare_second_medium(path).unwrap();
+    let home = folder.join("home");
     drop(Store::create(&home, Role::Site).unwrap());
-    let store = Store::open_with(&home, Role::Site, Some(&path)).unwrap();
+    let store = Store::open_with(&home, Role::Site, Some(path)).unwrap();
     probe(&store, 1, 10).unwrap();
-    stick.resize("400k");
+    stick.resize(400);
     assert!(probe(&store, 2, 800_000).is_err());
     assert!(matches!(rows(&store), Err(StoreError::Unknown)), "what only the first medium has is not read");
     assert!(probe(&store, 3, 10).is_err());
-    stick.resize("8m");
+    stick.resize(8192);
     probe(&store, 4, 10).unwrap();
     assert_eq!(rows(&store).unwrap(), 3, "the group of unknown outcome holds, the one that was refused does not");
-    assert_eq!(copied(&path), 3);
+    assert_eq!(copied(path), 3);
 }
 
 /// A first copy that is cut off does not spoil the medium.
@@ -292,14 +289,15 @@ fn a_full_second_medium_is_not_left_behind() {
 fn a_first_copy_that_was_cut_off_is_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stick");
-    let Some(stick) = Stick::mount(&path, "400k") else { return };
-    prepare_second_medium(&path).unwrap();
-    let home = folder.path().join("home");
-    probe(&Store::create(&home, Role::Site).unwrap(), 1, 800_000).unwrap();
-    assert!(Store::open_with(&home, Role::Site, Some(&path)).is_err());
-    stick.resize("8m");
-    drop(Store::open_with(&home, Role::Site, Some(&path)).unwrap());
-    assert_eq!(copied(&path), 1);
+    with_disk("a_first_copy_that_was_cut_off_is_made_again", &path, 400, |stick| {
+        prepare_second_medium(&path).unwrap();
+        let home = folder.path().join("home");
+        probe(&Store::create(&home, Role::Site).unwrap(), 1, 800_000).unwrap();
+        assert!(Store::open_with(&home, Role::Site, Some(&path)).is_err());
+        stick.resize(8192);
+        drop(Store::open_with(&home, Role::Site, Some(&path)).unwrap());
+        assert_eq!(copied(&path), 1);
+    });
 }
 
 /// The medium is pulled out and put back: another file to the system. The store goes on, in step, without a restart.

@@ -3,6 +3,7 @@
 
 #[path = "faults/copies.rs"]
 mod copies;
+mod disk;
 mod harness;
 
 use std::{
@@ -30,6 +31,7 @@ use annona_protocol::{
 };
 use annona_transport::{Client, Options, Server, TransportError};
 use annona_wallet::{Agent, Backoff, Choice, Endpoint, HttpLink, Link, LinkError, Wallet};
+use disk::{Disk, with_disk};
 use harness::{
     Plan, passphrase, prepare,
     process::{Net, Party, patiently},
@@ -327,25 +329,6 @@ fn a_cut_beside_the_commit_is_one_effect() {
     assert_eq!(accepted(site), [2, 0, 0]);
 }
 
-/// A disk of the test's own, if the test may mount one.
-struct Disk(tempfile::TempDir);
-
-impl Disk {
-    fn mount(kibibytes: u32) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let size = format!("size={kibibytes}k,mode=700");
-        let mut mount = Command::new("mount");
-        let status = mount.args(["-t", "tmpfs", "-o", &size, "annona-test"]).arg(folder.path()).output();
-        status.is_ok_and(|done| done.status.success()).then_some(Self(folder))
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("-l").arg(self.0.path()).status());
-    }
-}
-
 fn copy(from: &Path, to: &Path) {
     let done = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
     assert!(done.success());
@@ -361,43 +344,20 @@ fn code(error: TransportError) -> (u16, String) {
 /// A full disk refuses with a code that says so, loses nothing, and the same request is answered once there is room.
 #[test]
 fn a_full_disk_loses_nothing() {
-    let disk = Disk::mount(12 * 1024);
+    let folder = tempfile::tempdir().unwrap();
+    with_disk("a_full_disk_loses_nothing", folder.path(), 12 * 1024, full_disk);
+}
+
+fn full_disk(disk: &Disk) {
     let mut net = net(2, 1);
     let mut agent = drawn(&net, 0, 1);
     let (programme, _) = net.programme(1);
     let view = programme.in_force(ROUND).unwrap();
     net.issuer.kill();
-    let fill: Box<dyn Fn(bool)> = match &disk {
-        Some(disk) => {
-            copy(&net.issuer.home, disk.0.path());
-            net.issuer.home = disk.0.path().join("issuer");
-            net.issuer.start(None).unwrap();
-            let ballast = disk.0.path().join("ballast");
-            Box::new(move |full| {
-                if full {
-                    // Until nothing more goes in.
-                    assert!(fs::write(&ballast, vec![1; 64 << 20]).is_err());
-                } else {
-                    fs::remove_file(&ballast).unwrap();
-                }
-            })
-        }
-        // Without the right to mount: files of the server may not grow beyond what they are.
-        None => {
-            let script = "trap '' XFSZ; exec \"$0\" \"$@\"";
-            let mut command = Command::new("bash");
-            command.args(["-c", script, env!("CARGO_BIN_EXE_annona-node")]);
-            net.issuer.arguments(&mut command);
-            net.issuer.start_by(command, None).unwrap();
-            let id = net.issuer.id();
-            Box::new(move |full| {
-                let limit = if full { "--fsize=4096:unlimited" } else { "--fsize=unlimited:unlimited" };
-                let done = Command::new("prlimit").args(["--pid", &id.to_string(), limit]).status().unwrap();
-                assert!(done.success());
-            })
-        }
-    };
-    fill(true);
+    copy(&net.issuer.home, disk.path());
+    net.issuer.home = disk.path().join("issuer");
+    net.issuer.start(None).unwrap();
+    disk.fill(true);
     let client = net.issuer.client();
     let mut other = Wallet::new(net.id());
     other.enrol(&programme, TicketKind::Enrol, ticket(&net, 1), &mut os()).unwrap();
@@ -407,10 +367,8 @@ fn a_full_disk_loses_nothing() {
         (0..64).find_map(|_| client.post("/v1/enrol", &body).err().or_else(|| client.get("/readyz").err()).map(code));
     let (status, said) = refused.expect("the disk is full, and the server goes on");
     assert_eq!(status, 503, "{said}");
-    let expected: &[&str] =
-        if disk.is_some() { &["disk-full", "not-ready"] } else { &["disk-full", "store-later", "not-ready"] };
-    assert!(expected.contains(&said.as_str()), "{said}");
-    fill(false);
+    assert!(["disk-full", "not-ready"].contains(&said.as_str()), "{said}");
+    disk.fill(false);
     patiently("enrol", || client.post("/v1/enrol", &body)).unwrap();
     agent.refresh(&view, &mut os()).unwrap();
     net.issuer.kill();

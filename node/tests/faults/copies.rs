@@ -52,13 +52,14 @@ fn a_second_process_on_a_store_says_so() {
 fn close_and_publish(net: &Net, party: &Party, path: &str, log: &str) {
     let before = net.witness.size(log);
     party.supervise(path, &[]).unwrap();
-    let deadline = std::time::Instant::now() + crate::harness::process::PATIENCE;
-    // The file comes after the cosignature.
-    let shown = || {
-        let note = fs::read_to_string(party.home.join("published/checkpoint")).unwrap_or_default();
-        note.lines().nth(1).and_then(|size| size.parse().ok()).unwrap_or(0)
+    // Cosigned, and then published with the cosignature.
+    let published = || {
+        let note = party.client().get("/log/checkpoint").unwrap();
+        let size = String::from_utf8(note).unwrap().lines().nth(1).unwrap().parse::<u64>().unwrap();
+        size > before && size == net.witness.size(log)
     };
-    while net.witness.size(log) == before || shown() < net.witness.size(log) {
+    let deadline = std::time::Instant::now() + crate::harness::process::PATIENCE;
+    while !published() {
         assert!(std::time::Instant::now() < deadline, "nothing is published");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }

@@ -65,9 +65,6 @@ impl IssuerService {
     }
 
     fn ticket(&self, hash: TicketHash, request: Digest) -> Result<Ticket, IssuerError> {
-        if !self.guesses.allowed() {
-            return Err(IssuerError::TicketGuesses);
-        }
         type Row = (Option<Vec<u8>>, Option<[u8; 32]>, Option<[u8; 32]>, Option<Vec<u8>>);
         let row: Option<Row> = self.store.read(|connection| {
             connection
@@ -79,10 +76,8 @@ impl IssuerService {
                 .optional()
         })?;
         match row {
-            None => {
-                self.guesses.wrong();
-                Err(IssuerError::TicketUnknown)
-            }
+            None if self.guesses.wrong() => Err(IssuerError::TicketUnknown),
+            None => Err(IssuerError::TicketGuesses),
             Some((_, _, Some(used), response)) if used == request.0 => {
                 response.map(Ticket::Answered).ok_or(IssuerError::AnswerErased)
             }

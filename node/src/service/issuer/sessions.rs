@@ -11,8 +11,11 @@ use annona_protocol::{
     voucher::SigningSession,
 };
 
-/// The most signing sessions that may be open at once.
-pub(super) const MAX_SESSIONS: usize = 4096;
+/// The most nonce pairs that all open sessions may have together: some 250 MiB, while somebody floods.
+const MAX_NONCES: usize = 1 << 19;
+/// Sessions of more nonce pairs than this get half the room. So one address, at the default rate, fills neither half with what it
+/// opens before its oldest sessions give way: long lists leave the second half, and short ones are too short.
+const SHORT: usize = 16;
 /// A session that is younger is not dropped for a new one: who floods waits, not who draws.
 const SHORTEST_LIFE: Duration = Duration::from_secs(30);
 /// A session that is older answers nothing any more.
@@ -27,27 +30,35 @@ struct State {
     open: HashMap<SessionId, (Round, SigningSession)>,
     /// Oldest first; ids that were taken stay until they come up.
     order: VecDeque<(Instant, SessionId)>,
+    /// Nonce pairs of all that are open.
+    nonces: usize,
 }
 
 impl Sessions {
     /// Opens a session; `false` if there is no room.
     pub(super) fn insert(&self, round: Round, session: SigningSession) -> bool {
+        self.insert_at(round, session, Instant::now())
+    }
+
+    fn insert_at(&self, round: Round, session: SigningSession, now: Instant) -> bool {
         let mut state = self.state();
-        let now = Instant::now();
+        let more = session.offer().commitments.len();
+        let most = if more > SHORT { MAX_NONCES / 2 } else { MAX_NONCES };
         while let Some((since, id)) = state.order.front().copied() {
-            let age = now.duration_since(since);
+            let age = now.saturating_duration_since(since);
             let taken = !state.open.contains_key(&id);
-            let full = state.open.len() >= MAX_SESSIONS;
+            let full = state.nonces + more > most;
             if !(taken || age > LONGEST_LIFE || full && age > SHORTEST_LIFE) {
                 break;
             }
             state.order.pop_front();
-            state.open.remove(&id);
+            state.remove(&id);
         }
-        if state.open.len() >= MAX_SESSIONS {
+        if state.nonces + more > most {
             return false;
         }
         let id = session.offer().session;
+        state.nonces += more;
         state.order.push_back((now, id));
         state.open.insert(id, (round, session));
         true
@@ -55,12 +66,15 @@ impl Sessions {
 
     /// Takes a session out, for good.
     pub(super) fn take(&self, id: &SessionId) -> Option<SigningSession> {
-        self.state().open.remove(id).map(|(_, session)| session)
+        self.state().remove(id)
     }
 
     /// Drops the sessions of a round that closes.
     pub(super) fn drop_round(&self, round: Round) {
-        self.state().open.retain(|_, (of, _)| *of != round);
+        let mut state = self.state();
+        let of_round: Vec<SessionId> =
+            state.open.iter().filter(|(_, (of, _))| *of == round).map(|(id, _)| *id).collect();
+        of_round.iter().for_each(|id| drop(state.remove(id)));
     }
 
     pub(super) fn count(&self) -> usize {
@@ -72,11 +86,20 @@ impl Sessions {
     }
 }
 
+impl State {
+    fn remove(&mut self, id: &SessionId) -> Option<SigningSession> {
+        let (_, session) = self.open.remove(id)?;
+        self.nonces -= session.offer().commitments.len();
+        Some(session)
+    }
+}
+
 /// Unknown tickets that may be tried at once, and how fast new tries come.
 const GUESSES: f64 = 2000.0;
 const GUESSES_A_SECOND: f64 = 200.0;
 
-/// A bucket of tries, for all callers together: a ticket has 80 bits, addresses are cheap.
+/// A bucket of tries, for all callers together: addresses are cheap. A right ticket passes an empty bucket, or whoever sends wrong
+/// ones would keep everybody from enrolling; a ticket has 80 bits, and at a million tickets the rate of a whole server finds none.
 #[derive(Debug)]
 pub(super) struct Guesses(Mutex<(f64, Instant)>);
 
@@ -87,15 +110,12 @@ impl Default for Guesses {
 }
 
 impl Guesses {
-    /// Notes a wrong ticket.
-    pub(super) fn wrong(&self) {
+    /// Notes a wrong ticket; `false` if there were too many of late.
+    pub(super) fn wrong(&self) -> bool {
         let mut bucket = self.bucket();
+        let allowed = bucket.0 >= 1.0;
         bucket.0 = (bucket.0 - 1.0).max(0.0);
-    }
-
-    /// Whether another ticket may be tried.
-    pub(super) fn allowed(&self) -> bool {
-        self.bucket().0 >= 1.0
+        allowed
     }
 
     fn bucket(&self) -> MutexGuard<'_, (f64, Instant)> {
@@ -104,5 +124,65 @@ impl Guesses {
         let gained = now.duration_since(bucket.1).as_secs_f64() * GUESSES_A_SECOND;
         *bucket = ((bucket.0 + gained).min(GUESSES), now);
         bucket
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use annona_protocol::{
+        ids::{KeyIndex, LineId},
+        programme::KeyId,
+        voucher::RoundMaster,
+    };
+
+    use super::*;
+
+    fn opener(count: u32) -> impl Fn() -> SigningSession {
+        let master = RoundMaster::generate(&mut crate::random::os());
+        let id = KeyId { line: LineId(1), value: 1, round: Round(1), site: None, slot: None };
+        let secret = std::sync::Arc::new(master.derive(id).unwrap());
+        move || {
+            let secrets = vec![std::sync::Arc::clone(&secret); count as usize];
+            SigningSession::open(vec![(KeyIndex(0), count)], &secrets, &mut crate::random::os())
+        }
+    }
+
+    /// Whoever opens the longest lists as fast as one address may keeps nobody with a short one from drawing.
+    #[test]
+    fn long_lists_leave_room_for_short_ones() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
+        sessions.state().nonces = MAX_NONCES / 2 - 17;
+        let (long, short) = (opener(17), opener(16));
+        assert!(sessions.insert_at(Round(1), long(), now));
+        assert!(!sessions.insert_at(Round(1), long(), now));
+        assert!(sessions.insert_at(Round(1), short(), now));
+        // The oldest gives way once it had its time.
+        assert!(!sessions.insert_at(Round(1), long(), now + SHORTEST_LIFE));
+        sessions.state().nonces -= 16;
+        assert!(sessions.insert_at(Round(1), long(), now + 2 * SHORTEST_LIFE));
+        assert_eq!(sessions.count(), 2);
+    }
+
+    #[test]
+    fn what_leaves_gives_its_room_back() {
+        let (sessions, now, open) = (Sessions::default(), Instant::now(), opener(3));
+        let first = open();
+        let id = first.offer().session;
+        assert!(sessions.insert_at(Round(1), first, now) && sessions.insert_at(Round(2), open(), now));
+        assert!(sessions.take(&id).is_some() && sessions.take(&id).is_none());
+        let room = || sessions.state().nonces;
+        assert_eq!((room(), sessions.count()), (3, 1));
+        sessions.drop_round(Round(2));
+        assert_eq!((room(), sessions.count()), (0, 0));
+    }
+
+    #[test]
+    fn wrong_tickets_run_out_and_come_again() {
+        let guesses = Guesses::default();
+        let passed = (0..10_000).filter(|_| guesses.wrong()).count();
+        assert!((2000..10_000).contains(&passed), "{passed}");
+        assert!(!guesses.wrong());
+        guesses.bucket().0 = 1.0;
+        assert!(guesses.wrong());
     }
 }

@@ -11,8 +11,9 @@ use annona_protocol::{ids::QuoteId, slip::Quote};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 pub struct CounterId(pub u32);
 
-/// The most quotes that are kept: the oldest goes for the newest.
-const KEPT: usize = 4096;
+/// The most quotes that are kept: the oldest goes for the newest. One address at the default rate needs minutes for that, a visit
+/// seconds.
+const KEPT: usize = 1 << 16;
 
 /// Quotes that may still be answered.
 #[derive(Debug, Default)]

@@ -140,8 +140,13 @@ impl SiteService {
             forget(connection, round)?;
             Ok::<_, SiteError>(statement)
         })??;
-        *self.open.write().unwrap_or_else(PoisonError::into_inner) = None;
-        self.quotes.clear();
+        let mut shown = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        // The next round may have been opened since the commit.
+        if shown.as_ref().is_some_and(|open| open.round == round) {
+            *shown = None;
+            self.quotes.clear();
+        }
+        drop(shown);
         faults::at("round-closed");
         self.store.compact_if_due();
         Ok(statement)
@@ -188,6 +193,10 @@ pub(super) fn is_open(connection: &Connection, round: Round) -> rusqlite::Result
 fn close_batch(connection: &Connection, round: Round) -> Result<u64, SiteError> {
     if super::counters::is_counter(connection)? {
         return Err(SiteError::NotACounter);
+    }
+    // Asked here and not before the job: two requests to close a round may wait in one queue.
+    if !is_open(connection, round)? {
+        return Err(SiteError::NotOpen);
     }
     let count = LogState::load(connection)?.close_batch::<SiteLeaf>(connection, round)?;
     end_of_batch(connection)?;
