@@ -182,9 +182,9 @@ fn kept(main: &Open, answer: &RedeemResponse) -> usize {
 }
 
 /// The main store ran with a counter's slot for a while: one voucher, goods at both. The first is logged, the second is told, and
-/// nobody else's receipt is broken by it, in the same batch or a later one.
+/// nobody's receipt is broken by it, in the same batch or a later one.
 #[test]
-fn a_voucher_that_two_counters_accepted_breaks_nobody_elses_receipt() {
+fn a_voucher_that_two_counters_accepted_breaks_nobodys_receipt() {
     for closed in [false, true] {
         let mut all = Counters::new();
         let (_, vouchers) = all.world.drawn_on(0, Some(Slot(1)), &[(FOOD, 3), (CASH, 2)]);
@@ -202,7 +202,7 @@ fn a_voucher_that_two_counters_accepted_breaks_nobody_elses_receipt() {
         assert_eq!(taken.doubled, [twice.shown().mark()], "named");
         assert_eq!((taken.leaves, act(&main, "counter-double")), (honest.receipts.len() as u64, 1));
         main.site.close_batch(true).unwrap();
-        assert_eq!([&first, &second, &honest].map(|answer| kept(&main, answer)), [1, 0, honest.receipts.len()]);
+        assert_eq!([&first, &second, &honest].map(|answer| kept(&main, answer)), [1, 1, honest.receipts.len()]);
         let last = hand_in(&main, &other);
         assert_eq!((last.leaves, last.doubled.len()), (0, 0));
         let statement = main.site.close_round().unwrap().content;
@@ -224,7 +224,7 @@ fn two_stores_with_one_admission_are_told_apart() {
     let (taken, copied) = (hand_in(&main, &other), hand_in(&main, &copy));
     assert_eq!((taken.doubled.len(), copied.doubled.len()), (0, 1));
     main.site.close_batch(true).unwrap();
-    assert_eq!((kept(&main, &first), kept(&main, &both)), (1, vouchers.len() - 1));
+    assert_eq!((kept(&main, &first), kept(&main, &both)), (1, vouchers.len()));
 }
 
 /// What is valid at any slot has no spent set that a counter owns: two counters would both give goods for it.

@@ -595,7 +595,8 @@ fn take_in(connection: &Connection, handover: &Handover, batch: u32) -> Result<T
 }
 
 /// Vouchers of a package that stand here from elsewhere: each package is taken once, so another store gave goods for them.
-/// The first acceptance is logged. The other breaks its own receipt, and none of anybody else.
+/// The first acceptance is logged. A leaf is of a voucher and no visit, so the other's receipt names the same leaf, and none is
+/// broken; the goods that went twice are told, and counted.
 fn doubled(connection: &Connection, handover: &Handover) -> rusqlite::Result<BTreeSet<Mark>> {
     let mut doubled = BTreeSet::new();
     for accepted in &handover.accepted {
