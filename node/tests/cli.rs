@@ -13,12 +13,13 @@ use std::{
 };
 
 use annona_node::{
+    keys::{Passphrase, write_secret},
     publisher::Announcer,
     service::site::SiteService,
     store::{Role, Store},
 };
 use annona_protocol::{ids::Round, wire::Message as _};
-use harness::{PASSPHRASE, Plan, passphrase, prepare, site_id};
+use harness::{PASSPHRASE, Plan, QUICK, passphrase, prepare, site_id};
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
@@ -59,6 +60,10 @@ fn homes(folder: &Path) {
         copy(home.path(), &folder.join(name));
         fs::set_permissions(folder.join(name).join("keys/site.age"), fs::Permissions::from_mode(0o600)).unwrap();
     }
+    let key = folder.join("passphrase/keys/site.age");
+    fs::remove_file(&key).unwrap();
+    let other = Passphrase::new("another passphrase altogether".into());
+    write_secret(&key, prepared.site_keys[0].as_bytes(), &other, QUICK).unwrap();
     fs::write(folder.join("foreign/annona.db"), "a letter, and no database").unwrap();
     poke(&folder.join("newer"), "PRAGMA user_version = 99");
     fs::set_permissions(folder.join("readable/keys/site.age"), fs::Permissions::from_mode(0o640)).unwrap();

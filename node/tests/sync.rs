@@ -250,7 +250,7 @@ fn a_received_log_is_the_sites_byte_for_byte() {
         assert_eq!(fs::read(&path).unwrap(), content, "{}", name.display());
     }
     // What lies here may be damaged later: that accuses no site.
-    let tile = parties.received().join("site-1/tile/0/000");
+    let tile = parties.received().join("site-1/tile/1/000.p/2");
     let mut bytes = fs::read(&tile).unwrap();
     bytes[7] ^= 1;
     fs::write(&tile, bytes).unwrap();

@@ -228,7 +228,10 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             let site = opened.open()?;
             check_day(site.store(), day_code)?;
             let round = match (pack, without_pack) {
-                (Some(pack), _) => site.open_round(&read(pack)?)?,
+                (Some(pack), _) => {
+                    let wrong = || format!("{} does not open a round here", pack.display());
+                    site.open_round(&read(pack)?).with_context(wrong)?
+                }
                 (None, Some(round)) => {
                     site.open_without_pack(*round)?;
                     *round
