@@ -849,7 +849,14 @@ fn two_counters_without_a_network_share_a_log_and_no_slot() {
     };
     let (main, other) = (counter("main", 0), counter("other", 1));
     assert!(matches!(main.site.hand_over(), Err(SiteError::NotOpen)));
-    other.site.become_counter().unwrap();
+    for slots in [vec![], vec![Slot(0)], vec![Slot(0), Slot(1)], vec![Slot(2)]] {
+        assert!(matches!(main.site.admit_counter(slots), Err(SiteError::SlotTaken)), "its own, or none of the site");
+    }
+    let admission = main.site.admit_counter(vec![Slot(1)]).unwrap();
+    assert!(matches!(main.site.become_counter(&admission), Err(SiteError::NotACounter)), "of other slots");
+    assert!(matches!(other.site.become_counter(&admission[1..]), Err(SiteError::HandoverFalse)));
+    other.site.become_counter(&admission).unwrap();
+    other.site.become_counter(&main.site.admit_counter(vec![Slot(1)]).unwrap()).unwrap();
     for (open, stock) in [(&main, 100), (&other, 2)] {
         open.site.open_round(&packs[0].encode()).unwrap();
         open.site.set_stock(BTreeMap::from([(FOOD, Units(stock)), (CASH, Units(stock))])).unwrap();
@@ -862,22 +869,33 @@ fn two_counters_without_a_network_share_a_log_and_no_slot() {
     assert_eq!(accepted.owed.as_ref().unwrap().content.lines, vec![(FOOD, Units(1))]);
     assert!(matches!(other.site.close_batch(true), Err(SiteError::NotACounter)), "one log a site");
 
-    let package = other.site.hand_over().unwrap();
+    assert!(matches!(main.site.close_batch(true), Err(SiteError::CounterMissing(_))), "no batch without the counter");
+    assert!(matches!(main.site.close_round(), Err(SiteError::CounterMissing(_))));
+    let packages = other.site.hand_over().unwrap();
     drop(other);
     let other = counter("other", 1);
-    assert_eq!(other.site.hand_over().unwrap(), package, "until it is handed in, the same again");
+    assert_eq!(other.site.hand_over().unwrap(), packages, "until it is handed in, the same again");
+    let [(1, package)] = &packages[..] else { panic!("{} packages", packages.len()) };
     let mut damaged = package.clone();
     *damaged.last_mut().unwrap() ^= 1;
     assert!(matches!(main.site.take_in(&damaged), Err(SiteError::HandoverFalse)));
-    assert!(matches!(other.site.take_in(&package), Err(SiteError::HandoverOther)));
-    main.site.take_in(&package).unwrap();
-    main.site.take_in(&package).unwrap();
+    assert!(matches!(main.site.take_in(&admission), Err(SiteError::HandoverOther)));
+    assert!(matches!(other.site.take_in(package), Err(SiteError::HandoverOther)));
+    let taken = main.site.take_in(package).unwrap();
+    assert_eq!((taken.leaves, taken.late, taken.doubled.len()), (accepted.receipts.len() as u64 + 1, false, 0));
+    let again = main.site.take_in(package).unwrap();
+    assert_eq!((again.leaves, &again.confirmation), (0, &taken.confirmation), "once");
     main.site.close_batch(true).unwrap();
-    assert!(matches!(main.site.take_in(&package), Err(SiteError::HandoverOther)), "an old package");
+    assert_eq!(main.site.take_in(package).unwrap().leaves, 0, "an old package");
+    assert!(matches!(main.site.close_batch(true), Err(SiteError::CounterMissing(_))), "nor the next one");
     assert!(matches!(other.site.end_counter_round(), Err(SiteError::HandoverWaits)));
-    other.site.handed_in(&package).unwrap();
-    other.site.handed_in(&package).unwrap();
+    assert!(matches!(other.site.handed_in(package), Err(SiteError::HandoverOther)), "the package is no confirmation");
+    other.site.handed_in(&taken.confirmation).unwrap();
+    other.site.handed_in(&taken.confirmation).unwrap();
     assert_eq!(other.redeem(&second).unwrap().outcome, Outcome::AlreadyAccepted, "the counter still knows its own");
+    let last = other.site.hand_over().unwrap();
+    let taken = main.site.take_in(&last[0].1).unwrap();
+    other.site.handed_in(&taken.confirmation).unwrap();
     other.site.end_counter_round().unwrap();
 
     let statement = main.site.close_round().unwrap().content;

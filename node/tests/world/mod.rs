@@ -24,13 +24,13 @@ use annona_protocol::{
     credential::Credential,
     draw::{DrawContext, DrawResponse, RollOverContext, RollOverResponse, SessionRequest},
     enrol::{EnrolContext, EnrolResponse, TicketGrant},
-    ids::{LineId, Round, SiteId, Slot, Units},
+    ids::{KeyIndex, LineId, Round, SiteId, Slot, Units},
     log::{
         leaf::{IssuerLeaf, LotLeaf},
         merkle::{self, inclusion_proof, leaf_hash},
         note::{Checkpoint, KeyType, VerifierKey, cosign, sign_checkpoint, verify_checkpoint},
     },
-    programme::{Announced, Announcement, Header, KeyCounts, Programme, TicketKind, statement::make_change},
+    programme::{Announced, Announcement, Header, KeyCounts, KeyId, Programme, TicketKind, statement::make_change},
     redeem::{RedeemRequest, RedeemResponse, VoidRequest},
     registry::tag,
     secret::SecretScalar,
@@ -132,7 +132,11 @@ pub fn world_until(tickets: usize, expires: Round, change: impl Fn(&mut Header))
 
     let master = RoundMaster::generate(rng);
     let (header, keys) = issuer.with_programme(|programme| {
-        let keys = authoring::round_keys(programme.latest(), &master, ROUND).unwrap();
+        let mut keys = authoring::round_keys(programme.latest(), &master, ROUND).unwrap();
+        if programme.latest().sites[0].slots > 0 {
+            let anywhere = KeyId { line: CASH, value: 1, round: ROUND, site: None, slot: None };
+            keys.push(*master.derive(anywhere).unwrap().entry());
+        }
         (authoring::with_keys(programme.latest(), programme.keys(), &keys), keys)
     });
     issuer.append_version(&officers.sign_header(header), &keys).unwrap();
@@ -251,8 +255,19 @@ impl World {
     }
 
     pub fn drawn_on(&self, ticket: usize, slot: Option<Slot>, units: &[(LineId, u64)]) -> (Credential, Vec<Voucher>) {
+        self.drawn_keys(ticket, self.keys_on(1, slot, units))
+    }
+
+    /// A household that has drawn so many units of cash for any site; only a world with slots has such vouchers.
+    pub fn drawn_anywhere(&self, ticket: usize, units: u32) -> (Credential, Vec<Voucher>) {
+        let programme = self.programme();
+        let at = programme.keys().iter().position(|entry| entry.id.site.is_none()).unwrap();
+        self.drawn_keys(ticket, vec![(KeyIndex(u32::try_from(at).unwrap()), units)])
+    }
+
+    fn drawn_keys(&self, ticket: usize, keys: KeyCounts) -> (Credential, Vec<Voucher>) {
         let credential = self.roll_over(&self.enrol_with(ticket));
-        self.draw(&credential, slot, units)
+        self.draw_keys(&credential, keys)
     }
 
     /// A draw at the first site.
@@ -262,7 +277,10 @@ impl World {
         slot: Option<Slot>,
         units: &[(LineId, u64)],
     ) -> (Credential, Vec<Voucher>) {
-        let keys = self.keys_on(1, slot, units);
+        self.draw_keys(credential, self.keys_on(1, slot, units))
+    }
+
+    fn draw_keys(&self, credential: &Credential, keys: KeyCounts) -> (Credential, Vec<Voucher>) {
         let offer = self.session(&keys);
         let programme = self.programme();
         let view = programme.in_force(self.round).unwrap();

@@ -435,6 +435,14 @@ impl Acceptance {
         if open != Some(true) {
             return refused(RefusalCode::Closed, marks);
         }
+        // What is bound to no slot has no spent set that a counter could own: the main store alone takes it.
+        if super::counters::is_counter(connection)? {
+            let free = |mark: &Mark| self.programme.key(mark.key).is_none_or(|entry| entry.id.slot.is_none());
+            let free: Vec<Mark> = marks.iter().copied().filter(free).collect();
+            if !free.is_empty() {
+                return refused(RefusalCode::OtherSlot, free);
+            }
+        }
         let mut earlier: BTreeMap<Mark, Known> = BTreeMap::new();
         let mut swapped = Vec::new();
         for mark in &marks {
