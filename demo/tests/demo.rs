@@ -123,7 +123,8 @@ fn distributes_audits_and_leaves_no_trace() {
     let said = text(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("audited totals equal the caseload's"), "{said}");
-    for code in ["already-redeemed", "voucher-invalid", "other-site", "the request does not hold", "minted-past-draws"] {
+    for code in ["already-redeemed", "voucher-invalid", "other-site", "the request does not hold", "minted-past-draws"]
+    {
         assert!(said.contains(code), "no cheat was refused as {code}:\n{said}");
     }
     for name in ["slips.csv", "totals.csv", "report.md", "published/keys.bin", "published/logs/issuer/checkpoint"] {

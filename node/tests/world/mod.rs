@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use annona_node::{
     authoring::{self, LOT, Officers, Parties, keys_of, signing_key},
     caseload::{Limits, SiteName},
-    publish::Witness,
     random::os as rng,
     service::{
         issuer::{Grant, IssuerSecrets, IssuerService, LotPlan},
@@ -30,7 +29,7 @@ use annona_protocol::{
         merkle::{self, inclusion_proof, leaf_hash},
         note::{Checkpoint, KeyType, VerifierKey, cosign, sign_checkpoint, verify_checkpoint},
     },
-    programme::{Announced, Announcement, KeyCounts, Programme, TicketKind, statement::make_change},
+    programme::{Announced, Announcement, KeyCounts, LogKey, Programme, TicketKind, statement::make_change},
     redeem::{RedeemRequest, RedeemResponse, VoidRequest},
     registry::tag,
     secret::SecretScalar,
@@ -57,6 +56,7 @@ pub struct World {
     pub codes: Vec<TicketCode>,
     pub site_keys: Vec<SigningKey>,
     pub witness: SigningKey,
+    pub officers: Officers,
 }
 
 /// Two sites, round 1 open, one ticket: four members, one child.
@@ -82,7 +82,7 @@ pub fn world_with(tickets: usize, slots: u8) -> World {
         issuer_key: secrets.credential.public(),
         issuer_log: PublicKey::of(&secrets.log),
         officers: &officers,
-        witness: Witness::new("witness.example", witness.clone(), 0).log_key(),
+        witness: LogKey { name: "witness.example".into(), key: PublicKey::of(&witness) },
         sites: &sites,
     };
     let mut header = authoring::genesis(&parties, &Limits::default());
@@ -117,15 +117,11 @@ pub fn world_with(tickets: usize, slots: u8) -> World {
     let signatures = officers.sign(tag::LOT, &message, 2);
     issuer.approve_lot(&LotLeaf { signatures, ..plan.unsigned() }).unwrap();
 
-    let master = RoundMaster::generate(rng);
-    let (header, keys) = issuer.with_programme(|programme| {
-        let keys = authoring::round_keys(programme.latest(), &master, ROUND).unwrap();
-        (authoring::with_keys(programme.latest(), programme.keys(), &keys), keys)
-    });
-    issuer.append_version(&officers.sign_header(header), &keys).unwrap();
-    issuer.open_round(ROUND, &master).unwrap();
-    let masters = BTreeMap::from([(ROUND, master)]);
-    World { homes, issuer, masters, secrets: bytes, codes, site_keys, witness }
+    let mut world =
+        World { homes, issuer, masters: BTreeMap::new(), secrets: bytes, codes, site_keys, witness, officers };
+    world.prepare(ROUND);
+    world.issuer.open_round(ROUND, &world.masters[&ROUND]).unwrap();
+    world
 }
 
 pub fn slots() -> Slots {
@@ -156,17 +152,28 @@ pub struct Open {
 }
 
 impl World {
+    /// A version with the keys of a round.
+    pub fn prepare(&mut self, round: Round) {
+        let master = RoundMaster::generate(&mut rng());
+        let (header, keys) = self.issuer.with_programme(|programme| {
+            let keys = authoring::round_keys(programme.latest(), &master, round).unwrap();
+            (authoring::with_keys(programme.latest(), programme.keys(), &keys), keys)
+        });
+        self.issuer.append_version(&self.officers.sign_header(header), &keys).unwrap();
+        self.masters.insert(round, master);
+    }
+
     pub fn programme(&self) -> Programme {
         self.issuer.with_programme(Clone::clone)
     }
 
     /// Stops the issuer, as a kill would, and starts it again from its disk.
     pub fn restart(self) -> Self {
-        let Self { homes, issuer, masters, secrets, codes, site_keys, witness } = self;
+        let Self { homes, issuer, masters, secrets, codes, site_keys, witness, officers } = self;
         drop(issuer);
         let store = Store::open(&homes.path().join("issuer"), Role::Issuer).unwrap();
         let issuer = IssuerService::open(store, IssuerSecrets::from_bytes(&secrets).unwrap(), &masters).unwrap();
-        Self { homes, issuer, masters, secrets, codes, site_keys, witness }
+        Self { homes, issuer, masters, secrets, codes, site_keys, witness, officers }
     }
 
     pub fn enrol(&self) -> Credential {

@@ -121,7 +121,9 @@ impl SiteService {
                 })?
                 .collect::<rusqlite::Result<_>>()?;
             let owed = connection
-                .prepare("SELECT holder, round, leaf, state, collected_round, handed FROM owed ORDER BY holder")?
+                .prepare(
+                    "SELECT holder, round, leaf, state, collected_round, handed FROM owed WHERE state < 3 ORDER BY holder",
+                )?
                 .query_map([], |row| {
                     Ok(Owed {
                         holder: EncodedPoint(row.get(0)?),
@@ -164,9 +166,12 @@ impl SiteService {
                 return Err(SiteError::HandoverOther);
             }
             round::end_of_batch(connection)?;
-            // The main store has the owed slips now: two stores would pay each twice.
-            connection
-                .execute_batch("DELETE FROM pending; DELETE FROM owed; UPDATE log_state SET batches = batches + 1")?;
+            // The main store pays the owed slips now: two stores would pay each twice. Here they are known, so that their visits
+            // get them again, and no key gets a second one.
+            connection.execute_batch(
+                "DELETE FROM pending; UPDATE owed SET state = 3 WHERE state < 2;
+                 UPDATE log_state SET batches = batches + 1",
+            )?;
             Ok(())
         })??;
         Ok(self.store.truncate_wal()?)
