@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use annona_node::{
     authoring::{self, LOT, Officers, Parties, keys_of, signing_key},
     caseload::{Limits, SiteName},
-    publish::Witness,
     random::os as rng,
     service::{
         issuer::{Grant, IssuerSecrets, IssuerService, LotPlan},
@@ -30,7 +29,9 @@ use annona_protocol::{
         merkle::{self, inclusion_proof, leaf_hash},
         note::{Checkpoint, KeyType, VerifierKey, cosign, sign_checkpoint, verify_checkpoint},
     },
-    programme::{Announced, Announcement, Header, KeyCounts, KeyId, Programme, TicketKind, statement::make_change},
+    programme::{
+        Announced, Announcement, Header, KeyCounts, KeyId, LogKey, Programme, TicketKind, statement::make_change,
+    },
     redeem::{RedeemRequest, RedeemResponse, VoidRequest},
     registry::tag,
     secret::SecretScalar,
@@ -95,7 +96,7 @@ pub fn world_until(tickets: usize, expires: Round, change: impl Fn(&mut Header))
         issuer_key: secrets.credential.public(),
         issuer_log: PublicKey::of(&secrets.log),
         officers: &officers,
-        witness: Witness::new("witness.example", witness.clone(), 0).log_key(),
+        witness: LogKey { name: "witness.example".into(), key: PublicKey::of(&witness) },
         sites: &sites,
     };
     let mut header = authoring::genesis(&parties, &Limits::default());
@@ -130,19 +131,19 @@ pub fn world_until(tickets: usize, expires: Round, change: impl Fn(&mut Header))
     let signatures = officers.sign(tag::LOT, &message, 2);
     issuer.approve_lot(&LotLeaf { signatures, ..plan.unsigned() }).unwrap();
 
-    let master = RoundMaster::generate(rng);
-    let (header, keys) = issuer.with_programme(|programme| {
-        let mut keys = authoring::round_keys(programme.latest(), &master, ROUND).unwrap();
-        if programme.latest().sites[0].slots > 0 {
-            let anywhere = KeyId { line: CASH, value: 1, round: ROUND, site: None, slot: None };
-            keys.push(*master.derive(anywhere).unwrap().entry());
-        }
-        (authoring::with_keys(programme.latest(), programme.keys(), &keys), keys)
-    });
-    issuer.append_version(&officers.sign_header(header), &keys).unwrap();
-    issuer.open_round(ROUND, &master).unwrap();
-    let masters = BTreeMap::from([(ROUND, master)]);
-    World { homes, issuer, masters, secrets: bytes, codes, site_keys, witness, officers, round: ROUND }
+    let mut world = World {
+        homes,
+        issuer,
+        masters: BTreeMap::new(),
+        secrets: bytes,
+        codes,
+        site_keys,
+        witness,
+        officers,
+        round: ROUND,
+    };
+    world.begin(ROUND, |_| {});
+    world
 }
 
 pub fn slots() -> Slots {
@@ -174,6 +175,27 @@ pub struct Open {
 }
 
 impl World {
+    /// A version with the keys of a round.
+    pub fn prepare(&mut self, round: Round) {
+        self.prepare_with(round, |_| {});
+    }
+
+    fn prepare_with(&mut self, round: Round, change: impl Fn(&mut Header)) {
+        let master = RoundMaster::generate(&mut rng());
+        let (header, keys) = self.issuer.with_programme(|programme| {
+            let mut keys = authoring::round_keys(programme.latest(), &master, round).unwrap();
+            if programme.latest().sites[0].slots > 0 {
+                let anywhere = KeyId { line: CASH, value: 1, round, site: None, slot: None };
+                keys.push(*master.derive(anywhere).unwrap().entry());
+            }
+            let mut next = authoring::with_keys(programme.latest(), programme.keys(), &keys);
+            change(&mut next);
+            (next, keys)
+        });
+        self.issuer.append_version(&self.officers.sign_header(header), &keys).unwrap();
+        self.masters.insert(round, master);
+    }
+
     pub fn programme(&self) -> Programme {
         self.issuer.with_programme(Clone::clone)
     }
@@ -189,16 +211,8 @@ impl World {
 
     /// A version with the keys of another round, changed as the office likes, signed; and the round is open.
     pub fn begin(&mut self, round: Round, change: impl Fn(&mut Header)) {
-        let master = RoundMaster::generate(&mut rng());
-        let (header, keys) = self.issuer.with_programme(|programme| {
-            let keys = authoring::round_keys(programme.latest(), &master, round).unwrap();
-            let mut next = authoring::with_keys(programme.latest(), programme.keys(), &keys);
-            change(&mut next);
-            (next, keys)
-        });
-        self.issuer.append_version(&self.officers.sign_header(header), &keys).unwrap();
-        self.issuer.open_round(round, &master).unwrap();
-        self.masters.insert(round, master);
+        self.prepare_with(round, change);
+        self.issuer.open_round(round, &self.masters[&round]).unwrap();
         self.round = round;
     }
 

@@ -272,9 +272,11 @@ impl SiteService {
                     params![format!("{PACKAGE}{number:010}"), sign(&key, &Told::Handover(handover))],
                 )?;
                 round::end_of_batch(connection)?;
-                // The main store has the owed slips now: two stores would pay each twice.
+                // The main store pays the owed slips now: two stores would pay each twice. Here they are known, so that their visits
+                // get them again, and no key gets a second one.
                 connection.execute_batch(
-                    "DELETE FROM pending; DELETE FROM owed; UPDATE log_state SET batches = batches + 1",
+                    "DELETE FROM pending; UPDATE owed SET state = 3 WHERE state < 2;
+                     UPDATE log_state SET batches = batches + 1",
                 )?;
             }
             Ok(outstanding(connection)?)
@@ -492,7 +494,9 @@ fn collected(connection: &Connection) -> rusqlite::Result<Collected> {
         })?
         .collect::<rusqlite::Result<_>>()?;
     let owed = connection
-        .prepare("SELECT holder, round, leaf, state, collected_round, handed FROM owed ORDER BY holder")?
+        .prepare(
+            "SELECT holder, round, leaf, state, collected_round, handed FROM owed WHERE state < 3 ORDER BY holder",
+        )?
         .query_map([], |row| {
             Ok(Owed {
                 holder: EncodedPoint(row.get(0)?),

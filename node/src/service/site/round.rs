@@ -251,10 +251,7 @@ pub(super) fn end_of_batch(connection: &Connection) -> rusqlite::Result<()> {
          ORDER BY key, holder",
         [],
     )?;
-    // A visit that waits for its goods, part of which is owed on a slip, cannot be told from its vouchers alone.
-    connection.execute_batch(
-        "DELETE FROM fresh; DELETE FROM visits WHERE handed = 1 OR owed = 0; UPDATE visits SET kept = 1;",
-    )
+    connection.execute_batch("DELETE FROM fresh; DELETE FROM visits")
 }
 
 /// Counts an officer's act.
