@@ -10,6 +10,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use annona_node::{
@@ -77,8 +78,16 @@ fn homes(folder: &Path) {
     fs::write(folder.join("slips.pdf"), "%PDF-1.7\n").unwrap();
 }
 
+/// A process that a test starts holds, until it runs its program, the lock of a store that another test has open.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn the_program_says_what_the_cases_say() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     homes(folder.path());
     let _busy = Store::open(&folder.path().join("busy"), Role::Site).unwrap();
@@ -114,6 +123,7 @@ fn walk(command: &[&str], found: &mut BTreeSet<String>) {
 /// A new command without a line in `help.trycmd` fails here.
 #[test]
 fn the_help_of_every_command_is_a_case() {
+    let _alone = alone();
     let mut commands = BTreeSet::new();
     walk(&[], &mut commands);
     assert!(commands.len() > 50, "{commands:?}");

@@ -1,7 +1,6 @@
 //! Sites and headquarters: replay, order, gaps, forks, strangers, sticks that are pulled out or hostile, kills.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod harness;
 mod logs;
 mod world;
 
