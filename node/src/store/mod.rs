@@ -169,15 +169,15 @@ impl From<rusqlite::Error> for StoreError {
 impl StoreError {
     /// Whether the same request may succeed later.
     pub fn is_transient(&self) -> bool {
-        match self {
+        matches!(
+            self,
             Self::Full
-            | Self::Unknown
-            | Self::Locked { .. }
-            | Self::Stopped
-            | Self::NothingDone(_)
-            | Self::SecondMedium { .. } => true,
-            _ => false,
-        }
+                | Self::Unknown
+                | Self::Locked { .. }
+                | Self::Stopped
+                | Self::NothingDone(_)
+                | Self::SecondMedium { .. }
+        )
     }
 }
 
@@ -265,7 +265,7 @@ impl Store {
     pub fn detach_medium(home: &Path, role: Role) -> Result<bool, StoreError> {
         let (path, lock) = Self::checked(home, role, false)?;
         let store = Self::start(path, None, lock)?;
-        Ok(store.write(|connection| second_medium::forget(connection))??)
+        Ok(store.write(second_medium::forget)??)
     }
 
     /// The file of a folder that is fit to be opened, and the folder's lock.

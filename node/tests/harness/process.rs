@@ -57,7 +57,8 @@ pub struct Party {
 impl Party {
     /// Starts the server, with a fault if one is named, and waits until it listens.
     pub fn start(&self, fault: Option<&str>) -> Result<(), Ended> {
-        let mut command = Command::new(option_env!("CARGO_BIN_EXE_annona-node").expect("only tests run the program"));
+        let program = option_env!("CARGO_BIN_EXE_annona-node").unwrap_or_else(|| panic!("only tests run the program"));
+        let mut command = Command::new(program);
         self.arguments(&mut command);
         self.start_by(command, fault)
     }
