@@ -226,6 +226,8 @@ impl Distribution {
     fn open_sites(&self, round: Round) -> anyhow::Result<Vec<OpenSite>> {
         let step = Step::new("opening packs to the sites", self.sites.len());
         let stick = self.out.join("stick");
+        // A stick that is not plugged in is refused.
+        std::fs::create_dir_all(&stick)?;
         self.carry(&stick)?;
         let open = (0..self.sites.len())
             .map(|at| {
