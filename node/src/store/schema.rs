@@ -158,6 +158,10 @@ pub(super) fn migrate(connection: &Connection, path: &Path, role: Role) -> Resul
         Some(found) => return Err(StoreError::Role { found }),
         None => return Err(StoreError::Foreign { path: path.to_owned() }),
     }
+    // Made before the first release, under the same number.
+    if !connection.prepare("SELECT 1 FROM meta WHERE name = 'lineage'")?.exists([])? {
+        return Err(StoreError::Foreign { path: path.to_owned() });
+    }
     apply(connection, role, found)
 }
 
