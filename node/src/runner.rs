@@ -244,10 +244,7 @@ impl Node {
         let (closing, least) = (Arc::clone(&service), u64::from(config.publish.batch_min));
         let between = move || {
             // A batch that is large enough hides what is in it: it need not wait for an officer.
-            let waiting = closing.store().read(Pending::count).unwrap_or_default();
-            if waiting >= least
-                && let Err(error) = closing.close_batch()
-            {
+            if let Err(error) = closing.close_batch_of(least) {
                 tracing::error!(code = error.code(), "the batch was not closed");
             }
         };

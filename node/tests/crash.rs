@@ -330,7 +330,7 @@ fn kill_all(net: &Net, seen: &Seen, seed: u64) {
             }
         }
         let kills = seen.kills.load(Ordering::Relaxed);
-        if ran && kills % 20 == 0 {
+        if ran && kills.is_multiple_of(20) {
             eprintln!("{kills} kills, {} aborts", seen.aborts.load(Ordering::Relaxed));
         }
     }

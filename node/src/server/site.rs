@@ -141,6 +141,20 @@ struct AtCounter {
     counter: u32,
 }
 
+/// A desk's tap.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct Tap {
+    /// The counter's number; 0 where there is one.
+    #[serde(default)]
+    #[param(default = 0)]
+    counter: u32,
+    /// A random name of this tap, 32 hexadecimal digits: sent again with it, because the answer was lost, the tap is answered as
+    /// at first until the batch closes. Without it a second tap is refused.
+    #[param(pattern = "^[0-9a-f]{32}$")]
+    tap: Option<String>,
+}
+
 fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], Problem> {
     let mut bytes = [0; N];
     let lower = !text.bytes().any(|letter| letter.is_ascii_uppercase());
@@ -198,17 +212,18 @@ async fn collect(State(site): Own, request: Request) -> Result<Response, Refusal
 
 /// The goods of a visit go out.
 #[utoipa::path(post, path = "/operator/handed-over/{visit}", tag = "operators", security(("distributor" = [])),
-    params(AtCounter, ("visit" = String, Path, description = "The visit, 64 hexadecimal digits", pattern = "^[0-9a-f]{64}$")),
+    params(Tap, ("visit" = String, Path, description = "The visit, 64 hexadecimal digits", pattern = "^[0-9a-f]{64}$")),
     responses((status = 204, description = "It is written down"), OperatorProblems))]
 async fn handed_over(
     State(site): Own,
     Path(visit): Path<String>,
-    Query(at): Query<AtCounter>,
+    Query(at): Query<Tap>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
     site.app.authorize(&headers, &[Role::Distributor]).await?;
     let visit = Digest(parse_hex(&visit)?);
-    site.act(move |own| own.service.handed_over(visit, CounterId(at.counter))).await?;
+    let tap = at.tap.as_deref().map(parse_hex).transpose()?.map(TapId);
+    site.act(move |own| own.service.tapped(visit, CounterId(at.counter), tap)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

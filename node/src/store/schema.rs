@@ -88,15 +88,15 @@ CREATE TABLE fresh (key INTEGER, holder BLOB, number INTEGER NOT NULL, batch INT
 CREATE TRIGGER fresh_not_spent BEFORE INSERT ON fresh
     WHEN EXISTS (SELECT 1 FROM spent WHERE key = NEW.key AND holder = NEW.holder AND voided = 0)
     BEGIN SELECT RAISE(ABORT, 'spent'); END;
--- Visits of the open batch: the answer given, and whether goods went. Gone when the batch closes.
-CREATE TABLE visits (visit BLOB PRIMARY KEY, counter INTEGER NOT NULL, handed INTEGER NOT NULL, answer BLOB NOT NULL)
-    WITHOUT ROWID;
+-- Visits of the open batch: the answer given, whether goods went, and the random name of the desk's tap. Gone when the batch closes.
+CREATE TABLE visits (visit BLOB PRIMARY KEY, counter INTEGER NOT NULL, handed INTEGER NOT NULL, answer BLOB NOT NULL,
+    tap BLOB) WITHOUT ROWID;
 -- How often officers stepped in: acts by round and counter, no visit.
 CREATE TABLE acts (round INTEGER, act TEXT, counter INTEGER, count INTEGER NOT NULL, PRIMARY KEY (round, act, counter))
     WITHOUT ROWID;
 -- Owed slips: 0 open, 1 collected, 2 voided, 3 handed over to the site's main store, which pays it.
 CREATE TABLE owed (holder BLOB PRIMARY KEY, round INTEGER NOT NULL, leaf BLOB NOT NULL, state INTEGER NOT NULL,
-    collected_round INTEGER, handed INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+    collected_round INTEGER, handed INTEGER NOT NULL DEFAULT 0, tap BLOB) WITHOUT ROWID;
 CREATE TABLE swapped (round INTEGER, key INTEGER, holder BLOB, PRIMARY KEY (round, key, holder)) WITHOUT ROWID;
 CREATE TABLE stock (line INTEGER PRIMARY KEY, units INTEGER NOT NULL CHECK (units >= 0));
 -- Totals of a round by key, for its statement.
@@ -156,6 +156,10 @@ pub(super) fn migrate(connection: &Connection, path: &Path, role: Role) -> Resul
         Some(whose) if whose == role.name() => {}
         Some(found) => return Err(StoreError::Role { found }),
         None => return Err(StoreError::Foreign { path: path.to_owned() }),
+    }
+    // Made before the first release, under the same number.
+    if !connection.prepare("SELECT 1 FROM meta WHERE name = 'lineage'")?.exists([])? {
+        return Err(StoreError::Foreign { path: path.to_owned() });
     }
     apply(connection, role, found)
 }

@@ -1,6 +1,9 @@
 //! Copies of a store: two processes on one, and whole disks that are put back to an earlier day.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use annona_node::{
     random::os,
@@ -24,7 +27,7 @@ fn photograph(party: &Party) -> PathBuf {
 }
 
 /// Puts an earlier home in the place of the party's: all of it, the published files too.
-fn roll_back(party: &Party, copied: &PathBuf) {
+fn roll_back(party: &Party, copied: &Path) {
     party.kill();
     fs::rename(&party.home, party.home.with_extension("later")).unwrap();
     copy(copied, &party.home);

@@ -445,7 +445,8 @@ impl IssuerService {
     /// # Errors
     /// [`IssuerError::Signatures`], [`IssuerError::LotUnknown`] unless count and root are those of the imported tickets.
     pub fn approve_lot(&self, leaf: &LotLeaf) -> Result<(), IssuerError> {
-        let view = self.view();
+        // No version comes between this and the job: the officers of the newest one in the log decide.
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
         view.programme.latest().lot(leaf.lot).ok_or(IssuerError::LotUnknown(leaf.lot))?;
         leaf.verify(view.programme.id(), view.programme.latest()).map_err(|_| IssuerError::Signatures)?;
         let leaf = leaf.clone();

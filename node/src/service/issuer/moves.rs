@@ -157,7 +157,13 @@ impl IssuerService {
         let keys = view.keys.get(&request.round).ok_or(IssuerError::Round(request.round))?;
         let session = keys.open(&now, &request, rng)?;
         let offer = session.offer().encode();
-        if self.sessions.insert(request.round, session) { Ok(offer) } else { Err(IssuerError::Sessions) }
+        let inserted = self.sessions.insert(request.round, session);
+        // The round may have been closed since: its nonces must not outlive its master.
+        if !self.view().keys.contains_key(&request.round) {
+            self.sessions.drop_round(request.round);
+            return Err(IssuerError::Round(request.round));
+        }
+        if inserted { Ok(offer) } else { Err(IssuerError::Sessions) }
     }
 
     /// Answers a draw, or a refresh. The session is taken out before anything is answered, whatever comes of it.

@@ -20,7 +20,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{IssuerError, IssuerService, View, forget, moves::class_row};
 use crate::{
     faults, random,
-    store::{LogState, Store},
+    store::{LogState, Pending, Store},
 };
 
 /// What a freeze does about classes that are to be opened, and whose running sum is lost: those of a store from a backup.
@@ -92,7 +92,18 @@ impl IssuerService {
     /// # Errors
     /// [`IssuerError::Store`].
     pub fn close_batch(&self) -> Result<u64, IssuerError> {
-        let count = self.store.write(|connection| Ok::<_, IssuerError>(close_batch(connection)?))??;
+        self.close_batch_of(0)
+    }
+
+    /// The same if so many leaves wait; otherwise none goes.
+    ///
+    /// # Errors
+    /// [`IssuerError::Store`].
+    pub fn close_batch_of(&self, least: u64) -> Result<u64, IssuerError> {
+        let count = self.store.write(move |connection| {
+            let few = Pending::count(connection)? < least;
+            Ok::<_, IssuerError>(if few { 0 } else { close_batch(connection)? })
+        })??;
         faults::at("batch-closed");
         self.store.truncate_wal()?;
         Ok(count)
@@ -111,7 +122,9 @@ impl IssuerService {
     /// # Errors
     /// The same.
     pub fn freeze_with(&self, round: Round, lost: LostSums) -> Result<Vec<OpeningPack>, IssuerError> {
-        let view = self.view();
+        // No version comes between what is looked at here and the job: openings are of the newest one in the log.
+        let guard = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let view = Arc::clone(&guard);
         let now = view.programme.in_force(round)?;
         let sites: Vec<SiteId> = now.header.sites.iter().map(|site| site.id).collect();
         let places: Vec<Place> = sites.iter().map(|site| Place::new(&now, *site)).collect();
@@ -152,6 +165,7 @@ impl IssuerService {
             connection.execute("UPDATE rounds SET frozen = 1 WHERE round = ?1", [round.0])?;
             Ok(packs)
         })??;
+        drop(guard);
         faults::at("round-frozen");
         self.store.truncate_wal()?;
         Ok(packs)
@@ -163,7 +177,8 @@ impl IssuerService {
     /// # Errors
     /// [`IssuerError::Round`] if the round is not frozen, or its closing freeze was made.
     pub fn closing_freeze(&self, round: Round) -> Result<usize, IssuerError> {
-        let view = self.view();
+        let guard = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let view = Arc::clone(&guard);
         let manifest = view.programme.in_force(round)?.hash;
         let store_key = super::StoreKey::new(*self.secrets.store.expose());
         let count = self.store.write(move |connection| {
@@ -179,6 +194,7 @@ impl IssuerService {
             LogState::load(connection)?.append(connection, &IssuerLeaf::Freeze(leaf))?;
             Ok(count)
         })??;
+        drop(guard);
         self.store.truncate_wal()?;
         Ok(count)
     }
@@ -218,7 +234,10 @@ impl IssuerService {
         self.sessions.drop_round(round);
         faults::at("round-closed");
         drop(guard);
-        self.forget_lapsed_tickets()?;
+        // The round is closed, and whoever asked has to hear so: what is left over here goes with the next one.
+        if let Err(error) = self.forget_lapsed_tickets() {
+            tracing::error!(code = error.code(), "lapsed tickets were not deleted");
+        }
         self.store.compact_if_due();
         Ok(())
     }

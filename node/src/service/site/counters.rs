@@ -322,6 +322,7 @@ impl SiteService {
     /// # Errors
     /// [`SiteError::NotACounter`]; [`SiteError::HandoverWaits`] while something was not handed in.
     pub fn end_counter_round(&self) -> Result<(), SiteError> {
+        let _turn = self.turn();
         let round = self.opened()?.round;
         self.store.write(move |connection| {
             if !is_counter(connection)? {
@@ -585,7 +586,8 @@ fn take_in(connection: &Connection, handover: &Handover, batch: u32) -> Result<T
             .optional()?;
         if known.unwrap_or(0) <= *state {
             connection.execute(
-                "INSERT OR REPLACE INTO owed VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT OR REPLACE INTO owed (holder, round, leaf, state, collected_round, handed)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 params![holder.0, round.0, leaf, state, collected.map(|round| round.0), handed],
             )?;
         }

@@ -10,7 +10,7 @@ mod visit;
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -26,6 +26,7 @@ use annona_protocol::{
 pub use counters::{CounterState, TakenIn};
 use ed25519_dalek::SigningKey;
 pub use quotes::{CounterId, Quotes};
+pub use visit::TapId;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::in_flight::{InFlight, StillBusy};
@@ -267,6 +268,8 @@ pub struct SiteService {
     options: SiteOptions,
     programme: RwLock<Arc<Programme>>,
     open: RwLock<Option<Arc<OpenRound>>>,
+    /// Held by who opens or closes a round, from the job until `open` says the same.
+    turns: Mutex<()>,
     quotes: Quotes,
     in_flight: InFlight<QuoteId>,
 }
@@ -319,6 +322,7 @@ impl SiteService {
             options,
             programme: RwLock::new(Arc::new(programme)),
             open: RwLock::new(None),
+            turns: Mutex::default(),
             quotes: Quotes::default(),
             in_flight: InFlight::new(PATIENCE),
         };
@@ -360,7 +364,9 @@ impl SiteService {
     /// # Errors
     /// [`SiteError::Older`] for one that says less, [`SiteError::Contradiction`] for one that says otherwise.
     pub fn announce(&self, announcement: &[u8]) -> Result<(), SiteError> {
-        let current = self.programme();
+        // One after the other: memory must not end with another announcement than the store.
+        let mut held = self.programme.write().unwrap_or_else(PoisonError::into_inner);
+        let current = Arc::clone(&held);
         let next = Announcement::decode(announcement)?.verify(current.id())?;
         check_key(&next, self.site, &self.key)?;
         // A chain from one genesis: the newest version that both know has to be the same.
@@ -388,7 +394,7 @@ impl SiteService {
             connection.execute("UPDATE meta SET value = ?1 WHERE name = 'announcement'", [bytes])?;
             Ok::<_, SiteError>(())
         })??;
-        *self.programme.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        *held = Arc::new(next);
         Ok(())
     }
 
@@ -400,6 +406,10 @@ impl SiteService {
         Ok(self.store.read(|connection| {
             connection.query_row("SELECT value FROM meta WHERE name = 'announcement'", [], |row| row.get(0))
         })?)
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn opened(&self) -> Result<Arc<OpenRound>, SiteError> {

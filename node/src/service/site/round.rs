@@ -25,7 +25,8 @@ impl SiteService {
     pub fn open_round(&self, pack: &[u8]) -> Result<Round, SiteError> {
         let (pack, manifest) = self.verified_pack(pack)?;
         let round = pack.content.place.round;
-        self.store.write(move |connection| {
+        let _turn = self.turn();
+        let begun = self.store.write(move |connection| {
             let stored: Option<Vec<u8>> = connection
                 .query_row("SELECT pack FROM packs WHERE round = ?1", [round.0], |row| row.get(0))
                 .optional()?;
@@ -46,7 +47,7 @@ impl SiteService {
             }
             begin(connection, round, &manifest.0, false)
         })??;
-        self.show_open(round, false)?;
+        self.show_open(round, begun.without_pack)?;
         Ok(round)
     }
 
@@ -91,12 +92,15 @@ impl SiteService {
     pub fn open_without_pack(&self, round: Round) -> Result<(), SiteError> {
         let programme = self.programme();
         let manifest = self.in_force(&programme, round)?.hash;
-        self.store.write(move |connection| {
-            begin(connection, round, &manifest.0, true)?;
-            count_act(connection, round, "open-without-pack", 0)?;
-            Ok::<_, SiteError>(())
+        let _turn = self.turn();
+        let begun = self.store.write(move |connection| {
+            let begun = begin(connection, round, &manifest.0, true)?;
+            if begun.first {
+                count_act(connection, round, "open-without-pack", 0)?;
+            }
+            Ok::<_, SiteError>(begun)
         })??;
-        self.show_open(round, true)
+        self.show_open(round, begun.without_pack)
     }
 
     /// Closes the batch: leaves are sorted into the log, visits are no longer grouped, and nothing tells in what order they came.
@@ -125,6 +129,7 @@ impl SiteService {
     /// # Errors
     /// [`SiteError::NotOpen`], [`SiteError::CounterMissing`].
     pub fn close_round(&self) -> Result<SiteStatement, SiteError> {
+        let _turn = self.turn();
         let open = self.opened()?;
         let (round, place, key) = (open.round, open.place, self.key.clone());
         let programme = std::sync::Arc::clone(&open.programme);
@@ -169,31 +174,37 @@ impl SiteService {
             forget(connection, round)?;
             Ok::<_, SiteError>(statement)
         })??;
-        let mut shown = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        // The next round may have been opened since the commit.
-        if shown.as_ref().is_some_and(|open| open.round == round) {
-            *shown = None;
-            self.quotes.clear();
-        }
-        drop(shown);
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.quotes.clear();
         faults::at("round-closed");
         self.store.compact_if_due();
         Ok(statement)
     }
 }
 
+/// How a round stands as open.
+struct Begun {
+    without_pack: bool,
+    /// It was opened just now.
+    first: bool,
+}
+
 /// Writes the round down as open. One round at a time, never again after its close.
-fn begin(connection: &Connection, round: Round, manifest: &[u8; 32], without_pack: bool) -> Result<(), SiteError> {
-    let known: Option<bool> =
-        connection.query_row("SELECT closed FROM rounds WHERE round = ?1", [round.0], |row| row.get(0)).optional()?;
+fn begin(connection: &Connection, round: Round, manifest: &[u8; 32], without_pack: bool) -> Result<Begun, SiteError> {
+    let known: Option<(bool, bool)> = connection
+        .query_row("SELECT closed, without_pack FROM rounds WHERE round = ?1", [round.0], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
     match known {
-        Some(true) => return Err(SiteError::Tombstone(round)),
-        Some(false) => {
+        Some((true, _)) => return Err(SiteError::Tombstone(round)),
+        Some((false, before)) => {
             if !without_pack {
                 // The pack came after all.
                 connection.execute("UPDATE rounds SET without_pack = 0 WHERE round = ?1", [round.0])?;
             }
-            return Ok(());
+            // A pack that came is not forgotten because somebody opens without one again.
+            return Ok(Begun { without_pack: without_pack && before, first: false });
         }
         None => {}
     }
@@ -211,7 +222,7 @@ fn begin(connection: &Connection, round: Round, manifest: &[u8; 32], without_pac
         "INSERT INTO rounds (round, manifest, without_pack) VALUES (?1, ?2, ?3)",
         params![round.0, manifest, without_pack],
     )?;
-    Ok(())
+    Ok(Begun { without_pack, first: true })
 }
 
 /// Whether the round is open, seen from inside a job: nothing of a round stands behind its statement.
@@ -251,7 +262,7 @@ pub(super) fn end_of_batch(connection: &Connection) -> rusqlite::Result<()> {
          ORDER BY key, holder",
         [],
     )?;
-    connection.execute_batch("DELETE FROM fresh; DELETE FROM visits")
+    connection.execute_batch("DELETE FROM fresh; DELETE FROM visits; UPDATE owed SET tap = NULL WHERE tap IS NOT NULL")
 }
 
 /// Counts an officer's act.

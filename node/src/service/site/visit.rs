@@ -49,6 +49,10 @@ fn refused<T>(code: RefusalCode, marks: impl IntoIterator<Item = Mark>) -> Resul
     Err(Undone::Refused(Refusal { code, marks: marks.into_iter().collect() }))
 }
 
+/// A desk's random name for one tap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TapId(pub [u8; 16]);
+
 impl SiteService {
     /// A fresh quote of a counter: the lines that are offered in the round that is open. One that ran out is still quoted, so that
     /// its vouchers are accepted and the goods owed; a supervisor takes it off by setting its stock to nothing.
@@ -154,6 +158,15 @@ impl SiteService {
     /// [`SiteError::VisitUnknown`] if there is no such visit in the open batch, or it is another counter's;
     /// [`SiteError::AlreadyHandedOver`].
     pub fn handed_over(&self, visit: Digest, counter: CounterId) -> Result<(), SiteError> {
+        self.tapped(visit, counter, None)
+    }
+
+    /// The same by a tap that has a random name: sent again, because its answer was lost, it is the same tap, and is answered as at
+    /// first until the batch closes. Another desk's is not.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn tapped(&self, visit: Digest, counter: CounterId, tap: Option<TapId>) -> Result<(), SiteError> {
         let programme = Arc::clone(&self.opened()?.programme);
         self.store.write(move |connection| {
             if let Some((answer, own, handed)) = load_visit(connection, visit)? {
@@ -161,13 +174,16 @@ impl SiteService {
                     return Err(SiteError::VisitUnknown);
                 }
                 if handed {
-                    return Err(SiteError::AlreadyHandedOver);
+                    return again(connection, "SELECT tap FROM visits WHERE visit = ?1", visit, tap);
                 }
                 // Some of them went with another visit.
                 if still_due(connection, &programme, &answer)? != answer.units {
                     return Err(SiteError::VisitUnknown);
                 }
-                connection.execute("UPDATE visits SET handed = 1 WHERE visit = ?1", [visit.0])?;
+                connection.execute(
+                    "UPDATE visits SET handed = 1, tap = ?2 WHERE visit = ?1",
+                    params![visit.0, tap.map(|tap| tap.0)],
+                )?;
                 for receipt in &answer.receipts {
                     let Mark { key, holder } = receipt.content.mark;
                     for table in ["fresh", "spent"] {
@@ -184,10 +200,13 @@ impl SiteService {
                 .optional()?;
             match known {
                 Some(false) => {
-                    connection.execute("UPDATE owed SET handed = 1 WHERE holder = ?1", [visit.0])?;
+                    connection.execute(
+                        "UPDATE owed SET handed = 1, tap = ?2 WHERE holder = ?1",
+                        params![visit.0, tap.map(|tap| tap.0)],
+                    )?;
                     Ok(())
                 }
-                Some(true) => Err(SiteError::AlreadyHandedOver),
+                Some(true) => again(connection, "SELECT tap FROM owed WHERE holder = ?1", visit, tap),
                 None => Err(SiteError::VisitUnknown),
             }
         })?
@@ -281,7 +300,15 @@ impl SiteService {
                 params![holder.0, round.0],
             )?;
             if first == 0 {
-                return refused(RefusalCode::OwedUnknown, []);
+                // Another copy of the request may have been first: looked at before this job, it was still open.
+                let handed: Option<bool> = connection
+                    .query_row("SELECT handed FROM owed WHERE holder = ?1 AND state = 1", [holder.0], |row| row.get(0))
+                    .optional()?;
+                return match handed {
+                    Some(true) => Ok(Outcome::AlreadyHandedOver),
+                    Some(false) => Ok(Outcome::AlreadyAccepted),
+                    None => refused(RefusalCode::OwedUnknown, []),
+                };
             }
             for (line, units) in &owed.lines {
                 let taken = connection.execute(
@@ -294,14 +321,21 @@ impl SiteService {
                 add_owed(connection, round, *line, 0, i64_of(*units))?;
             }
             Pending::queue(connection, round, &SiteLeaf::Collected(collected))?;
-            Ok(())
+            Ok(Outcome::Accepted)
         })?;
         match done {
-            Ok(()) => Ok(answer(Outcome::Accepted, lines)),
+            Ok(Outcome::AlreadyHandedOver) => Ok(answer(Outcome::AlreadyHandedOver, Vec::new())),
+            Ok(outcome) => Ok(answer(outcome, lines)),
             Err(Undone::Refused(refusal)) => Err(slip(refusal.code)),
             Err(Undone::Error(error)) => Err(error),
         }
     }
+}
+
+/// A tap on a visit whose goods went: the one that sent them, or another.
+fn again(connection: &Connection, sql: &str, visit: Digest, tap: Option<TapId>) -> Result<(), SiteError> {
+    let by: Option<[u8; 16]> = connection.query_row(sql, [visit.0], |row| row.get(0))?;
+    if by.is_some() && by == tap.map(|tap| tap.0) { Ok(()) } else { Err(SiteError::AlreadyHandedOver) }
 }
 
 /// Units in SQLite's integers; a visit's and a stock's fit.
@@ -644,7 +678,7 @@ pub(super) fn add_total(
 ) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO totals VALUES (?1, ?2, max(?3, 0), ?4) ON CONFLICT (round, key) DO UPDATE SET
+            "INSERT INTO totals VALUES (?1, ?2, ?3, ?4) ON CONFLICT (round, key) DO UPDATE SET
              redeemed = redeemed + ?3, voided = voided + ?4",
         )?
         .execute(params![round.0, key.0, redeemed, voided])
@@ -660,7 +694,7 @@ pub(super) fn add_owed(
 ) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO owed_totals VALUES (?1, ?2, max(?3, 0), ?4) ON CONFLICT (round, line) DO UPDATE SET
+            "INSERT INTO owed_totals VALUES (?1, ?2, ?3, ?4) ON CONFLICT (round, line) DO UPDATE SET
              owed = owed + ?3, collected = collected + ?4",
         )?
         .execute(params![round.0, line.0, owed, collected])
@@ -671,13 +705,19 @@ pub(super) fn add_owed(
 fn void(connection: &Connection, round: Round, leaves: &[VoidLeaf]) -> Result<(), Undone> {
     let marks = || leaves.iter().map(|leaf| leaf.mark);
     let mut visits = BTreeSet::new();
+    let mut before = 0;
     for leaf in leaves {
         match known(connection, &leaf.mark)? {
+            // Of the open batch, and voided by the same proof: the answer was lost.
+            Some(Known { number, voided: true, visit: Some(_), .. }) if number == leaf.number => before += 1,
             Some(Known { number, voided: false, visit: Some(visit), .. }) if number == leaf.number => {
                 visits.insert(visit);
             }
             _ => return refused(RefusalCode::Closed, marks()),
         }
+    }
+    if before == leaves.len() {
+        return Ok(());
     }
     let [visit] = visits.into_iter().collect::<Vec<_>>()[..] else {
         return refused(RefusalCode::VisitIncomplete, marks());
