@@ -681,6 +681,29 @@ fn a_whole_round_by_stick() {
     }
 }
 
+/// More than fits into one package, and into tiles of two levels.
+#[test]
+fn a_long_log_goes_in_portions() {
+    let parties = parties();
+    let site = &parties.sites[0];
+    site.grow(70_000, 0);
+    let (path, stick) = parties.stick("stick");
+    assert_eq!(site.sync(&stick).sent, 70_000);
+    let packages = files(&path.join("up"));
+    assert!(packages.len() > 1 && packages.iter().all(|path| fs::metadata(path).unwrap().len() <= 1 << 20));
+    // The first is lost on the way: the others wait, and the next visit brings what is missing.
+    fs::remove_file(&packages[0]).unwrap();
+    assert!(parties.carry(&stick).taken.iter().all(|received| received.waits && received.size == 0));
+    assert_eq!(site.sync(&stick).sent, 70_000);
+    assert_eq!(parties.carry(&stick).taken.last().unwrap().size, 70_000);
+    site.grow(1, 0);
+    assert_eq!(site.sync(&parties.headquarters()), Synced { sent: 1, cosigned: Some(70_001), ..Synced::default() });
+    let received = parties.received().join("site-1");
+    fs::copy(received.join("cosigned"), received.join("checkpoint")).unwrap();
+    let log = world::log_keys(&site.service().programme())[1].clone();
+    assert_eq!(third_party(&received, &log, &parties.witness).unwrap(), 70_001);
+}
+
 #[test]
 fn one_process_works_on_the_received_logs() {
     let parties = parties();
