@@ -248,14 +248,27 @@ fn a_received_log_is_the_sites_byte_for_byte() {
         }
         assert_eq!(fs::read(&path).unwrap(), content, "{}", name.display());
     }
-    // What lies here may be damaged later: that accuses no site.
-    let tile = parties.received().join("site-1/tile/1/000.p/2");
-    let mut bytes = fs::read(&tile).unwrap();
-    bytes[7] ^= 1;
-    fs::write(&tile, bytes).unwrap();
+    // What lies here may be damaged later: that accuses no site, and is not built on.
     site.grow(1, 0);
-    for package in [site.package(557, 558), site.package(0, 558), site.package(0, 300)] {
-        assert!(matches!(parties.receive(&package), Err(MirrorError::Damaged(_))));
+    let twin = parties.twin();
+    twin.grow(100, 1);
+    let cases = [
+        ("tile/1/000.p/2", [site.package(557, 558), site.package(0, 558), site.package(0, 300)]),
+        ("tile/0/002.p/45", [site.package(557, 558), site.package(0, 557), site.package(0, 520)]),
+        ("tile/0/000", [site.package(0, 100), site.package(90, 100), twin.package(0, 100)]),
+        ("tile/entries/002.p/45", [site.package(557, 558), site.package(556, 558), site.package(0, 558)]),
+    ];
+    for (name, packages) in cases {
+        let tile = parties.received().join("site-1").join(name);
+        let whole = fs::read(&tile).unwrap();
+        let mut bytes = whole.clone();
+        bytes[7] ^= 1;
+        fs::write(&tile, bytes).unwrap();
+        for package in packages {
+            let refused = parties.receive(&package);
+            assert!(matches!(refused, Err(MirrorError::Damaged(_))), "{name}: {refused:?}");
+        }
+        fs::write(&tile, whole).unwrap();
     }
     assert!(parties.quarantined().is_empty());
 }
