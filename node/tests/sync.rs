@@ -248,14 +248,27 @@ fn a_received_log_is_the_sites_byte_for_byte() {
         }
         assert_eq!(fs::read(&path).unwrap(), content, "{}", name.display());
     }
-    // What lies here may be damaged later: that accuses no site.
-    let tile = parties.received().join("site-1/tile/1/000.p/2");
-    let mut bytes = fs::read(&tile).unwrap();
-    bytes[7] ^= 1;
-    fs::write(&tile, bytes).unwrap();
+    // What lies here may be damaged later: that accuses no site, and is not built on.
     site.grow(1, 0);
-    for package in [site.package(557, 558), site.package(0, 558), site.package(0, 300)] {
-        assert!(matches!(parties.receive(&package), Err(MirrorError::Damaged(_))));
+    let twin = parties.twin();
+    twin.grow(100, 1);
+    let cases = [
+        ("tile/1/000.p/2", [site.package(557, 558), site.package(0, 558), site.package(0, 300)]),
+        ("tile/0/002.p/45", [site.package(557, 558), site.package(0, 557), site.package(0, 520)]),
+        ("tile/0/000", [site.package(0, 100), site.package(90, 100), twin.package(0, 100)]),
+        ("tile/entries/002.p/45", [site.package(557, 558), site.package(556, 558), site.package(0, 558)]),
+    ];
+    for (name, packages) in cases {
+        let tile = parties.received().join("site-1").join(name);
+        let whole = fs::read(&tile).unwrap();
+        let mut bytes = whole.clone();
+        bytes[7] ^= 1;
+        fs::write(&tile, bytes).unwrap();
+        for package in packages {
+            let refused = parties.receive(&package);
+            assert!(matches!(refused, Err(MirrorError::Damaged(_))), "{name}: {refused:?}");
+        }
+        fs::write(&tile, whole).unwrap();
     }
     assert!(parties.quarantined().is_empty());
 }
@@ -679,6 +692,29 @@ fn a_whole_round_by_stick() {
         assert!(synced.sent == 0 && synced.cosigned == Some(size), "{synced:?}");
         assert_eq!(third_party(&site.home.join("published"), log, &parties.witness).unwrap(), size);
     }
+}
+
+/// More than fits into one package, and into tiles of two levels.
+#[test]
+fn a_long_log_goes_in_portions() {
+    let parties = parties();
+    let site = &parties.sites[0];
+    site.grow(70_000, 0);
+    let (path, stick) = parties.stick("stick");
+    assert_eq!(site.sync(&stick).sent, 70_000);
+    let packages = files(&path.join("up"));
+    assert!(packages.len() > 1 && packages.iter().all(|path| fs::metadata(path).unwrap().len() <= 1 << 20));
+    // The first is lost on the way: the others wait, and the next visit brings what is missing.
+    fs::remove_file(&packages[0]).unwrap();
+    assert!(parties.carry(&stick).taken.iter().all(|received| received.waits && received.size == 0));
+    assert_eq!(site.sync(&stick).sent, 70_000);
+    assert_eq!(parties.carry(&stick).taken.last().unwrap().size, 70_000);
+    site.grow(1, 0);
+    assert_eq!(site.sync(&parties.headquarters()), Synced { sent: 1, cosigned: Some(70_001), ..Synced::default() });
+    let received = parties.received().join("site-1");
+    fs::copy(received.join("cosigned"), received.join("checkpoint")).unwrap();
+    let log = world::log_keys(&site.service().programme())[1].clone();
+    assert_eq!(third_party(&received, &log, &parties.witness).unwrap(), 70_001);
 }
 
 #[test]

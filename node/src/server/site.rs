@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     random,
-    service::site::{CounterId, SiteError, SiteService, SiteStatus},
+    service::site::{CounterId, SiteError, SiteService, SiteStatus, TapId},
     store::Store,
 };
 

@@ -10,7 +10,7 @@ use annona_protocol::{
     ids::ProgrammeId,
     log::{
         SignedNote, TilePath, TreeHash, VerifierKey,
-        merkle::{empty_root, leaf_hash},
+        merkle::{empty_root, leaf_hash, verify_consistency},
         note::{KeyType, verify_checkpoint},
         tile::{self, TILE_WIDTH, TileKind},
     },
@@ -234,7 +234,13 @@ impl Mirror {
             return Err(MirrorError::Damaged(folder));
         }
         if to <= have {
-            return if tree::root(&files, to)? == root { Ok(Some(have)) } else { Err(self.fork(known, package)?) };
+            let own = tree::root(&files, to)?;
+            if own == root {
+                return Ok(Some(have));
+            }
+            let proof = tree::consistency(&files, to, have)?;
+            let is_whole = verify_consistency(to, &own, have, &here, &proof).is_ok();
+            return Err(if is_whole { self.fork(known, package)? } else { MirrorError::Damaged(folder) });
         }
         let Some(skip) = have.checked_sub(package.from) else { return Ok(None) };
         let skip = usize::try_from(skip).unwrap_or(usize::MAX).min(package.entries.len());
@@ -331,6 +337,10 @@ fn append(folder: &Path, have: u64, new: &[Vec<u8>]) -> Result<(), MirrorError> 
         let path = tile_path(TileKind::Entries, have / width, have);
         let bytes = files::read(&folder.join(path.to_string()))?.ok_or_else(damaged)?;
         entries = tile::decode_bundle(&bytes, path.width()).ok_or_else(damaged)?;
+        let hashes = Files { folder, size: have }.hashes(0, tail_from, have - tail_from)?;
+        if !entries.iter().map(|entry| leaf_hash(entry)).eq(hashes) {
+            return Err(damaged());
+        }
     }
     entries.extend_from_slice(new);
     let mut level: Vec<TreeHash> = entries.iter().map(|entry| leaf_hash(entry)).collect();

@@ -12,9 +12,10 @@ use serde::{
     de::{Error as _, SeqAccess, Visitor},
 };
 
-/// The most bytes of a package, and of the entries that one is made of.
-pub(crate) const MAX_BYTES: usize = 16 << 20;
-const MAX_ENTRIES: usize = 8 << 20;
+/// The most bytes of a package, and of the entries that one is made of. Anybody may send one, and a server holds as many as it has
+/// connections.
+pub(crate) const MAX_BYTES: usize = 1 << 20;
+const MAX_ENTRIES: usize = 3 << 18;
 /// The most entries of a package: what is read takes no more memory than a few times its bytes.
 pub(super) const MAX_COUNT: usize = 65_536;
 /// The most bytes of a checkpoint with its signatures.
