@@ -23,7 +23,6 @@ use crate::{
         issuer::{IssuerError, IssuerService},
         site::SiteService,
     },
-    store::Pending,
     sync::{Mirror, MirrorError, Received, headquarters},
     witness::{WitnessClient, WitnessError},
 };

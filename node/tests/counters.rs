@@ -96,7 +96,7 @@ impl Site {
         let options = SiteOptions { slots: vec![Slot(slot)], ..SiteOptions::default() };
         let store = Store::open(&self.world.homes.path().join(name), Role::Site).unwrap();
         let site = SiteService::open(store, self.world.site_keys[0].clone(), options).unwrap();
-        Open { site, programme: self.world.programme() }
+        Open { site, programme: self.world.programme(), round: self.world.round }
     }
 
     fn on_stick(&self, ending: &str) -> Vec<PathBuf> {

@@ -188,7 +188,7 @@ pub struct Store {
     second: Option<PathBuf>,
     writer: Writer,
     reader: Mutex<Connection>,
-    _lock: File,
+    _lock: Lock,
 }
 
 /// The database below a home folder.
@@ -269,7 +269,7 @@ impl Store {
     }
 
     /// The file of a folder that is fit to be opened, and the folder's lock.
-    fn checked(home: &Path, role: Role, alone: bool) -> Result<(PathBuf, File), StoreError> {
+    fn checked(home: &Path, role: Role, alone: bool) -> Result<(PathBuf, Lock), StoreError> {
         let path = database(home);
         if !path.exists() {
             return Err(StoreError::Missing { path: home.to_owned() });
@@ -288,7 +288,7 @@ impl Store {
         Ok((path, lock))
     }
 
-    fn start(path: PathBuf, second: Option<PathBuf>, lock: File) -> Result<Self, StoreError> {
+    fn start(path: PathBuf, second: Option<PathBuf>, lock: Lock) -> Result<Self, StoreError> {
         let writer = Writer::start(path.clone(), second.clone())?;
         let reader = Mutex::new(connect(&path, false)?);
         let store = Self { path, second, writer, reader, _lock: lock };
@@ -458,15 +458,26 @@ fn private_mode(options: &mut OpenOptions) {
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
 }
 
-/// One process a folder: the kernel drops the lock with the process.
-fn lock(home: &Path) -> Result<File, StoreError> {
+/// One process a folder: the kernel drops the lock with the process. Given back by word: a child that was forked meanwhile holds
+/// the file until it runs its own program.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The file is closed next, which does the same.
+        let _given_back = self.0.unlock();
+    }
+}
+
+fn lock(home: &Path) -> Result<Lock, StoreError> {
     let path = home.join("lock");
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     private_mode(&mut options);
     let file = options.open(&path).map_err(|source| StoreError::File { path: path.clone(), source })?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: home.to_owned() }),
         Err(TryLockError::Error(source)) => Err(StoreError::File { path, source }),
     }

@@ -16,10 +16,8 @@ const PORTION: u32 = 10_000;
 /// What a round's close takes: voucher slots, and ids of used sessions, whose nonces go with the round.
 pub(super) fn round(connection: &Connection, round: Round) -> rusqlite::Result<()> {
     // Those of every closed round: an enrolment between rounds files its slot under one that was closed before.
-    connection.execute(
-        "DELETE FROM slots WHERE kind = 0 AND round IN (SELECT round FROM rounds WHERE closed = 1)",
-        [],
-    )?;
+    connection
+        .execute("DELETE FROM slots WHERE kind = 0 AND round IN (SELECT round FROM rounds WHERE closed = 1)", [])?;
     connection.execute("DELETE FROM sessions WHERE round = ?1", [round.0])?;
     Ok(())
 }

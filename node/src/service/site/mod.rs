@@ -26,8 +26,8 @@ use annona_protocol::{
 pub use counters::{CounterState, TakenIn};
 use ed25519_dalek::SigningKey;
 pub use quotes::{CounterId, Quotes};
-pub use visit::TapId;
 use rusqlite::{OptionalExtension as _, params};
+pub use visit::TapId;
 
 use super::in_flight::{InFlight, StillBusy};
 use crate::store::{LogState, Pending, Role, Store, StoreError};

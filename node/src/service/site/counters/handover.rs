@@ -88,7 +88,9 @@ pub(super) fn collected(connection: &Connection) -> rusqlite::Result<Collected> 
         })?
         .collect::<rusqlite::Result<_>>()?;
     let owed = connection
-        .prepare("SELECT holder, round, leaf, state, collected_round, handed FROM owed WHERE state < 3 ORDER BY holder")?
+        .prepare(
+            "SELECT holder, round, leaf, state, collected_round, handed FROM owed WHERE state < 3 ORDER BY holder",
+        )?
         .query_map([], |row| {
             Ok(Owed {
                 holder: EncodedPoint(row.get(0)?),
