@@ -13,7 +13,6 @@ use std::{
 use annona_node::{
     authoring::{self, LOT, Officers, Parties, keys_of, signing_key},
     caseload::{Limits, SiteName},
-    publish::Witness,
     service::{
         issuer::{Grant, IssuerSecrets, IssuerService, LotPlan},
         site::{CounterId, SiteOptions, SiteService},
@@ -31,7 +30,7 @@ use annona_protocol::{
         merkle::{self, inclusion_proof, leaf_hash},
         note::{Checkpoint, KeyType, VerifierKey, cosign, sign_checkpoint, verify_checkpoint},
     },
-    programme::{Announced, Announcement, InForce, KeyCounts, KeyEntry, Programme, TicketKind},
+    programme::{Announced, Announcement, InForce, KeyCounts, KeyEntry, LogKey, Programme, TicketKind},
     redeem::{Counter, RedeemRequest},
     registry::tag,
     secret::SecretScalar,
@@ -102,7 +101,7 @@ impl Node {
             issuer_key: secrets.credential.public(),
             issuer_log: PublicKey::of(&secrets.log),
             officers: &setup.officers,
-            witness: Witness::new(WITNESS, setup.witness.clone(), 0).log_key(),
+            witness: LogKey { name: WITNESS.into(), key: PublicKey::of(&setup.witness) },
             sites: &sites,
         };
         let genesis = setup.officers.sign_header(authoring::genesis(&parties, &Limits::default()));

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use annona_node::publish::{Log, Witness};
 use annona_protocol::{
     audit::Published,
     credential::{Credential, IssuerKey},
@@ -10,7 +9,12 @@ use annona_protocol::{
     enrol::{EnrolContext, TicketGrant},
     group::PublicScalar,
     ids::{KeyIndex, LineId, Round, SiteId, Units},
-    log::leaf::{Leaf, SiteLeaf, VoucherLeaf},
+    log::{
+        Checkpoint, Frontier, VerifierKey,
+        leaf::{Leaf, SiteLeaf, VoucherLeaf, close_batch},
+        merkle::leaf_hash,
+        note::{KeyType, cosign, sign_checkpoint, verify_checkpoint},
+    },
     programme::{InForce, TicketKind},
     redeem::{Counter, RedeemRequest},
     registry::{VERSION, kind},
@@ -28,6 +32,7 @@ use ed25519_dalek::SigningKey;
 use crate::{
     distribution::{self, Distribution, Household, ROUNDS, run},
     os_rng,
+    setup::WITNESS,
 };
 
 /// A cheat and what became of it.
@@ -249,7 +254,8 @@ struct SiteForger<'a> {
     view: &'a InForce<'a>,
     site: SiteId,
     key: &'a SigningKey,
-    witness: &'a Witness,
+    /// The key of a witness that cosigns what it is shown.
+    witness: &'a SigningKey,
 }
 
 impl SiteForger<'_> {
@@ -263,22 +269,36 @@ impl SiteForger<'_> {
         for entry in &entries {
             batches += u32::from(SiteLeaf::decode(entry)?.as_batch().is_some());
         }
-        let mut rewritten = Log::restore(entries, batches)?;
+        let mut tree = Frontier::default();
+        entries.iter().try_for_each(|entry| tree.append(leaf_hash(entry)))?;
         let leaves: Vec<SiteLeaf> =
             vouchers.iter().map(|voucher| SiteLeaf::Voucher(VoucherLeaf { number: 1, voucher: *voucher })).collect();
-        rewritten.append_batch(&leaves, self.view.round)?;
-        let content = self.inflate(statement.content, vouchers, &rewritten)?;
-        rewritten.append(&SiteLeaf::Statement(Signed::sign(content, self.key)))?;
-        log.checkpoint = rewritten.checkpoint(&log.name, self.key, self.witness)?.to_string().into_bytes();
-        log.entries = rewritten.entries().to_vec();
+        let batch = close_batch(&leaves, batches + 1, self.view.round, tree.size());
+        batch.iter().try_for_each(|entry| tree.append(leaf_hash(entry)))?;
+        entries.extend(batch);
+        let content = self.inflate(statement.content, vouchers, &tree)?;
+        let statement = SiteLeaf::Statement(Signed::sign(content, self.key)).encode();
+        tree.append(leaf_hash(&statement))?;
+        entries.push(statement);
+        log.checkpoint = self.checkpoint(&log.name, &tree)?;
+        log.entries = entries;
         Ok(forged)
+    }
+
+    /// The forged tree under the site's own signature, and the cosignature of a witness that does not look.
+    fn checkpoint(&self, origin: &str, tree: &Frontier) -> anyhow::Result<Vec<u8>> {
+        let note = sign_checkpoint(self.key, origin, &Checkpoint::new(origin, tree.size(), tree.root())?)?;
+        let log_key = VerifierKey::new(origin, KeyType::Log, self.key.verifying_key())?;
+        let verified = verify_checkpoint(note.to_string().as_bytes(), &log_key, &[], 0)?;
+        let cosigned = note.with_signature(cosign(self.witness, WITNESS, 0, &verified)?);
+        Ok(cosigned.to_string().into_bytes())
     }
 
     fn inflate(
         &self,
         statement: StatementTerms,
         vouchers: &[LoggedVoucher],
-        log: &Log,
+        tree: &Frontier,
     ) -> anyhow::Result<StatementTerms> {
         let mut units: BTreeMap<LineId, Units> = statement.units.into_iter().collect();
         let mut counts: BTreeMap<KeyIndex, u64> = statement.vouchers.into_iter().collect();
@@ -288,6 +308,6 @@ impl SiteForger<'_> {
             *counts.entry(voucher.shown.key).or_default() += 1;
         }
         let (units, vouchers) = (units.into_iter().collect(), counts.into_iter().collect());
-        Ok(StatementTerms { units, vouchers, size: log.size(), root: log.root(), ..statement })
+        Ok(StatementTerms { units, vouchers, size: tree.size(), root: tree.root(), ..statement })
     }
 }

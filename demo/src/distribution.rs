@@ -10,7 +10,7 @@ use std::{
 use annona_node::{
     caseload::{AgencyIdentifiers, Attributes, Caseload, SiteName},
     home::{IssuerHome, SiteHome},
-    publish::Witness,
+    publisher::files,
 };
 use annona_protocol::{
     credential::IssuerKey,
@@ -31,7 +31,7 @@ use rayon::prelude::*;
 use crate::{
     cheats, os_rng,
     progress::Step,
-    setup::{Parties, WITNESS, text},
+    setup::{Parties, text},
     tools::{Running, Tools},
 };
 
@@ -83,7 +83,7 @@ pub(crate) struct Distribution {
     pub(crate) issuer_key: IssuerKey,
     pub(crate) masters: Vec<(Round, RoundMaster)>,
     pub(crate) site_keys: Vec<SigningKey>,
-    pub(crate) witness: Witness,
+    pub(crate) witness: SigningKey,
     crowd: rayon::ThreadPool,
     out: PathBuf,
 }
@@ -310,7 +310,7 @@ impl Distribution {
         }
         receipts.sort_unstable_by_key(|receipt| receipt.content.mark);
         let bytes: Vec<u8> = receipts.iter().flat_map(|receipt| framed(&receipt.encode())).collect();
-        Ok(annona_node::publish::write_file(&self.out.join(format!("receipts/round-{round}.bin")), &bytes)?)
+        Ok(files::replace(&self.out.join(format!("receipts/round-{round}.bin")), &bytes)?)
     }
 
     /// Stops the issuer and exports everything that anyone may audit.
@@ -334,16 +334,16 @@ pub(crate) struct Published {
     pub(crate) sites: Vec<SiteName>,
     pub(crate) programme: Programme,
     pub(crate) site_keys: Vec<SigningKey>,
-    pub(crate) witness: Witness,
+    pub(crate) witness: SigningKey,
 }
 
 /// The witness' own key, for the cheats that it joins: its file is `annona-witness-key-v1+name+id+seed`.
-fn corrupt_witness(parties: &Parties) -> anyhow::Result<Witness> {
+fn corrupt_witness(parties: &Parties) -> anyhow::Result<SigningKey> {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     let file = std::fs::read_to_string(parties.folder.join("witness.key"))?;
     let seed = file.trim_end().splitn(4, '+').nth(3).context("a seed stands last")?;
     let seed = <[u8; 32]>::try_from(STANDARD.decode(seed)?).ok().context("a seed has 32 bytes")?;
-    Ok(Witness::new(WITNESS, SigningKey::from_bytes(&seed), 0))
+    Ok(SigningKey::from_bytes(&seed))
 }
 
 /// The programme as the issuer announces it, once a round's opening is published and cosigned.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Write as _, path::Path, time::Duration};
 
-use annona_node::{caseload::SiteName, publish::write_file};
+use annona_node::{caseload::SiteName, publisher::files};
 use annona_protocol::{
     audit::VerifiedTotals,
     ids::{Round, SiteId},
@@ -131,7 +131,7 @@ pub(crate) fn write(
     programme: &Programme,
     elapsed: Duration,
 ) -> anyhow::Result<()> {
-    write_file(&out.join("totals.csv"), &comparison.csv()?)?;
+    files::replace(&out.join("totals.csv"), &comparison.csv()?)?;
     let mut text = String::from("# A verified distribution\n\n");
     writeln!(text, "{}.\n", comparison.verdict())?;
     writeln!(
@@ -152,5 +152,5 @@ pub(crate) fn write(
     writeln!(text, "- `receipts/`: what households hold, here in one file a round.")?;
     writeln!(text, "- `slips.csv`: for the printer; the only file with the agency's identifiers and ticket codes.")?;
     writeln!(text, "- `totals.csv`: the audited totals.\n\nThe run took {:.0} s.", elapsed.as_secs_f64())?;
-    Ok(write_file(&out.join("report.md"), text.as_bytes())?)
+    Ok(files::replace(&out.join("report.md"), text.as_bytes())?)
 }

@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to tell if even this cannot be written.
-            drop(writeln!(io::stderr(), "annona-node: {error:#}"));
+            drop(writeln!(io::stderr(), "annona-node: {}", cli::told(&error)));
             // 75: the same again later may do.
             ExitCode::from(if cli::is_transient(&error) { 75 } else { 2 })
         }

@@ -13,7 +13,11 @@ mod tests;
 mod text;
 mod words;
 
-use std::{io, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
 
 use annona_protocol::{
     ids::ProgrammeId,
@@ -24,7 +28,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     caseload::import::Identity,
-    keys::{KeyFileError, write_new, write_new_with},
+    keys::{KeyFileError, erase, write_new, write_new_with},
 };
 
 /// The most slips of one PDF: larger lots go to a print shop as CSV, or in parts.
@@ -73,6 +77,9 @@ pub enum SlipError {
         /// The slip, counted from 1 in the order of the caseload; 0 for what all slips share.
         slip: usize,
     },
+    /// A file that holds no slips.
+    #[error("{} holds no slips, and nothing was erased. Name the files that `tickets import` wrote", .0.display())]
+    NoSlips(PathBuf),
     /// The PDF library refused; no content is known to bring that about.
     #[error("the PDF cannot be made: write a CSV in its place, and report this")]
     Pdf,
@@ -87,9 +94,33 @@ impl SlipError {
             Self::Count { .. } => "slips_count",
             Self::TooMany => "slips_too_many",
             Self::Letters { .. } => "slips_letters",
+            Self::NoSlips(_) => "slips_none",
             Self::Pdf => "slips_pdf",
         }
     }
+}
+
+/// How files with slips begin.
+const BEGINNINGS: [&[u8]; 2] = [b"case_id,site,ticket_code,qr", b"%PDF-"];
+
+/// Erases files with slips, once they are printed: all are looked at before the first is gone.
+///
+/// # Errors
+/// [`SlipError::NoSlips`] for another kind of file, [`SlipError::File`].
+pub fn forget(paths: &[PathBuf]) -> Result<(), SlipError> {
+    for path in paths {
+        let failed = |source| KeyFileError::Read { path: path.clone(), source };
+        if !path.symlink_metadata().map_err(failed)?.is_file() {
+            return Err(SlipError::NoSlips(path.clone()));
+        }
+        let mut beginning = Vec::new();
+        let file = File::open(path).map_err(failed)?;
+        file.take(64).read_to_end(&mut beginning).map_err(failed)?;
+        if !BEGINNINGS.iter().any(|start| beginning.starts_with(start)) {
+            return Err(SlipError::NoSlips(path.clone()));
+        }
+    }
+    Ok(paths.iter().try_for_each(|path| erase(path))?)
 }
 
 impl SlipSheet {

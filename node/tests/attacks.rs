@@ -10,18 +10,19 @@ use annona_node::{
     random::os as rng,
     service::{
         issuer::IssuerError,
-        site::{CounterId, SiteError, SiteOptions, SiteService},
+        site::{CounterId, SiteError, SiteOptions, SiteService, TakenIn},
     },
     store::{Role, Store, StoreError, prepare_second_medium},
 };
 use annona_protocol::{
+    audit::receipt::Inclusion,
     draw::AmendContext,
     enrol::EnrolContext,
     group::PublicScalar,
     ids::{Digest, Slot, Units},
-    log::leaf::SiteLeaf,
+    log::{leaf::SiteLeaf, merkle::leaf_hash},
     programme::TicketKind,
-    redeem::{CollectRequest, Outcome},
+    redeem::{CollectRequest, Outcome, RedeemResponse},
     secret::SecretScalar,
     slip::{OwedSlip, RefusalCode},
     ticket::TicketCode,
@@ -52,6 +53,8 @@ fn owed_goods_are_not_taken_by_showing_the_vouchers_again_after_the_batch() {
     open.site.set_stock(BTreeMap::from([(CASH, Units(100))])).unwrap();
     let again = open.redeem(&all).unwrap();
     assert_eq!((again.outcome, again.units), (Outcome::AlreadyAccepted, vec![(CASH, Units(2))]));
+    let named = open.site.redeem(&open.request(COUNTER, &all, &spare)).unwrap();
+    assert_eq!((named.units, named.owed), (vec![(CASH, Units(2))], Some(slip.clone())));
     assert_eq!(collect(&open, &slip, &spare).unwrap(), Outcome::Accepted);
 }
 
@@ -72,8 +75,16 @@ fn goods_of_an_earlier_batch_are_not_taken_by_two_overlapping_visits() {
     assert!(matches!(open.site.handed_over(part.visit, COUNTER), Err(SiteError::AlreadyHandedOver)));
     assert!(matches!(open.site.handed_over(whole.visit, COUNTER), Err(SiteError::VisitUnknown)));
     assert!(open.site.redeem(&request).is_err(), "the stored answer does not bring them either");
-    assert_eq!(open.redeem(&all), Err(RefusalCode::AlreadyRedeemed));
-    assert_eq!(open.redeem(&all[1..]).unwrap().outcome, Outcome::AlreadyAccepted, "the rest still comes");
+    let mixed = open.redeem(&all).unwrap();
+    assert_eq!((mixed.outcome, mixed.receipts.len()), (Outcome::AlreadyAccepted, all.len()));
+    let rest = open.redeem(&all[1..]).unwrap();
+    assert_eq!(rest.outcome, Outcome::AlreadyAccepted, "the rest still comes");
+    assert_eq!(mixed.units, rest.units, "and nothing else with it");
+    let units = |answer: &RedeemResponse| answer.units.iter().map(|(_, units)| units.0).sum::<u64>();
+    assert_eq!(units(&part) + units(&mixed), 3);
+    open.site.handed_over(mixed.visit, COUNTER).unwrap();
+    assert!(matches!(open.site.handed_over(rest.visit, COUNTER), Err(SiteError::VisitUnknown)));
+    assert_eq!(open.redeem(&all).unwrap().outcome, Outcome::AlreadyHandedOver);
 }
 
 /// A collection that was begun before the round's close is not logged behind its statement.
@@ -144,7 +155,7 @@ struct Counters {
 
 impl Counters {
     fn new() -> Self {
-        let world = world::world_with(1, 2);
+        let world = world::world_with(2, 2);
         Self { world, packs: Vec::new() }
     }
 
@@ -168,50 +179,168 @@ impl Counters {
     }
 }
 
-/// The main store ran with a counter's slot for a while: one voucher, goods at both. The package does not hide it.
-#[test]
-fn a_voucher_that_two_counters_accepted_is_not_hidden_by_the_package() {
-    let mut all = Counters::new();
-    let (_, vouchers) = all.world.drawn_on(0, Some(Slot(1)), &[(FOOD, 1)]);
-    let shared = all.open("main", 1);
-    shared.redeem(&[&vouchers[0]]).unwrap();
-    drop(shared);
-    let (main, other) = (all.open("main", 0), all.open("other", 1));
-    other.site.become_counter().unwrap();
-    other.redeem(&[&vouchers[0]]).unwrap();
-    let package = other.site.hand_over().unwrap();
-    assert!(matches!(main.site.take_in(&package), Err(SiteError::HandoverDouble)));
+impl Counters {
+    /// A main store with slot 0 and a counter with slot 1.
+    fn pair(&mut self) -> (Open, Open) {
+        let (main, other) = (self.open("main", 0), self.open("other", 1));
+        other.site.become_counter(&main.site.admit_counter(vec![Slot(1)]).unwrap()).unwrap();
+        (main, other)
+    }
 }
 
-/// An earlier package that comes late does not undo the void that came after it; once handed in, a slip is the main store's.
+/// A counter makes a package and the main store takes it; the counter is told.
+fn hand_in(main: &Open, other: &Open) -> TakenIn {
+    let packages = other.site.hand_over().unwrap();
+    let taken = main.site.take_in(&packages.last().unwrap().1).unwrap();
+    other.site.handed_in(&taken.confirmation).unwrap();
+    taken
+}
+
+fn act(open: &Open, act: &str) -> u64 {
+    open.site.status().unwrap().acts.get(act).copied().unwrap_or_default()
+}
+
+/// All receipts of an answer, against the main store's log.
+fn kept(main: &Open, answer: &RedeemResponse) -> usize {
+    let entries = world::entries(main.site.store());
+    let hashes: Vec<_> = entries.iter().map(|entry| leaf_hash(entry)).collect();
+    answer.receipts.iter().filter(|receipt| Inclusion::find(receipt, &entries, &hashes).is_ok()).count()
+}
+
+/// The main store ran with a counter's slot for a while: one voucher, goods at both. The first is logged, the second is told, and
+/// nobody's receipt is broken by it, in the same batch or a later one.
 #[test]
-fn a_late_package_revives_nothing_and_a_slip_is_paid_by_one_store() {
-    let mut all = Counters::new();
-    let (_, vouchers) = all.world.drawn_on(0, Some(Slot(1)), &[(FOOD, 1), (CASH, 34)]);
-    let (main, other) = (all.open("main", 0), all.open("other", 1));
-    other.site.become_counter().unwrap();
-    let line = |voucher: &&Voucher| other.programme.key(voucher.key()).unwrap().id.line;
-    let food: Vec<&Voucher> = vouchers.iter().filter(|voucher| line(voucher) == FOOD).collect();
-    let cash: Vec<&Voucher> = vouchers.iter().filter(|voucher| line(voucher) == CASH).collect();
-    other.redeem(&food).unwrap();
-    let early = other.site.hand_over().unwrap();
-    other.void(&food.iter().map(|voucher| (*voucher, 1)).collect::<Vec<_>>()).unwrap();
-    let spare = SecretScalar::random(&mut rng());
-    let slip = other.site.redeem(&other.request(COUNTER, &cash, &spare)).unwrap().owed.unwrap();
-    let package = other.site.hand_over().unwrap();
-    for package in [&early, &package, &early] {
-        main.site.take_in(package).unwrap();
+fn a_voucher_that_two_counters_accepted_breaks_nobodys_receipt() {
+    for closed in [false, true] {
+        let mut all = Counters::new();
+        let (_, vouchers) = all.world.drawn_on(0, Some(Slot(1)), &[(FOOD, 3), (CASH, 2)]);
+        let (twice, honest) = vouchers.split_first().unwrap();
+        let shared = all.open("main", 1);
+        let first = shared.redeem(&[twice]).unwrap();
+        if closed {
+            shared.site.close_batch(true).unwrap();
+        }
+        drop(shared);
+        let (main, other) = all.pair();
+        let second = other.redeem(&[twice]).unwrap();
+        let honest = other.redeem(&honest.iter().collect::<Vec<_>>()).unwrap();
+        let taken = hand_in(&main, &other);
+        assert_eq!(taken.doubled, [twice.shown().mark()], "named");
+        assert_eq!((taken.leaves, act(&main, "counter-double")), (honest.receipts.len() as u64, 1));
+        main.site.close_batch(true).unwrap();
+        assert_eq!([&first, &second, &honest].map(|answer| kept(&main, answer)), [1, 1, honest.receipts.len()]);
+        let last = hand_in(&main, &other);
+        assert_eq!((last.leaves, last.doubled.len()), (0, 0));
+        let statement = main.site.close_round().unwrap().content;
+        let counted: u64 = statement.vouchers.iter().map(|(_, count)| count).sum();
+        assert_eq!(counted, vouchers.len() as u64, "each voucher once");
     }
-    let voided = "SELECT count(*) FROM fresh WHERE voided = 1";
-    let count: u64 = main.site.store().read(|connection| connection.query_row(voided, [], |row| row.get(0))).unwrap();
-    assert_eq!(count, food.len() as u64);
+}
+
+/// One admission was copied to two machines: both gave goods for one voucher.
+#[test]
+fn two_stores_with_one_admission_are_told_apart() {
+    let mut all = Counters::new();
+    let (_, vouchers) = all.world.drawn_on(0, Some(Slot(1)), &[(FOOD, 3)]);
+    let (main, other) = all.pair();
+    let copy = all.open("copy", 1);
+    copy.site.become_counter(&main.site.admit_counter(vec![Slot(1)]).unwrap()).unwrap();
+    let first = other.redeem(&[&vouchers[0]]).unwrap();
+    let both = copy.redeem(&vouchers.iter().collect::<Vec<_>>()).unwrap();
+    let (taken, copied) = (hand_in(&main, &other), hand_in(&main, &copy));
+    assert_eq!((taken.doubled.len(), copied.doubled.len()), (0, 1));
     main.site.close_batch(true).unwrap();
-    other.site.handed_in(&package).unwrap();
+    assert_eq!((kept(&main, &first), kept(&main, &both)), (1, vouchers.len()));
+}
+
+/// What is valid at any slot has no spent set that a counter owns: two counters would both give goods for it.
+#[test]
+fn a_voucher_of_no_slot_is_taken_by_the_main_store_only() {
+    let mut all = Counters::new();
+    let (_, vouchers) = all.world.drawn_anywhere(0, 2);
+    let vouchers: Vec<&Voucher> = vouchers.iter().collect();
+    let (main, other) = all.pair();
+    assert_eq!(other.redeem(&vouchers), Err(RefusalCode::OtherSlot));
+    assert_eq!(main.redeem(&vouchers).unwrap().outcome, Outcome::Accepted);
+    assert_eq!(main.redeem(&vouchers).unwrap().outcome, Outcome::AlreadyAccepted);
+}
+
+/// A dismissed counter comes back after batches were closed without it: what it accepted counts, and nobody is paid twice.
+#[test]
+fn a_package_that_comes_late_is_logged_late() {
+    let mut all = Counters::new();
+    let (_, vouchers) = all.world.drawn_on(0, Some(Slot(1)), &[(FOOD, 3)]);
+    let (_, own) = all.world.drawn_on(1, Some(Slot(0)), &[(FOOD, 3)]);
+    let (main, other) = all.pair();
+    let answer = other.redeem(&vouchers.iter().collect::<Vec<_>>()).unwrap();
+    main.redeem(&own.iter().collect::<Vec<_>>()).unwrap();
+    assert!(matches!(main.site.close_batch(true), Err(SiteError::CounterMissing(slots)) if slots == [Slot(1)]));
+    assert!(matches!(main.site.dismiss_counter(vec![Slot(0)]), Err(SiteError::NotACounter)));
+    main.site.dismiss_counter(vec![Slot(1)]).unwrap();
+    assert_eq!(act(&main, "counter-dismissed"), 1);
+    main.site.close_batch(true).unwrap();
+    let taken = hand_in(&main, &other);
+    assert!(taken.late && taken.leaves == answer.receipts.len() as u64);
+    assert_eq!(act(&main, "counter-late"), 1);
+    main.site.close_batch(true).unwrap();
+    assert_eq!(kept(&main, &answer), 0, "logged, but later than promised");
+    let units: u64 = main.site.close_round().unwrap().content.units.iter().map(|(_, units)| units.0).sum();
+    assert_eq!(units, 6, "and counted");
+}
+
+/// A counter goes on while its packages travel, for as many batches as one likes: every promise is kept.
+#[test]
+fn every_receipt_of_a_counter_is_kept_while_packages_travel() {
+    let mut all = Counters::new();
+    let (_, vouchers) = all.world.drawn_on(0, Some(Slot(1)), &[(FOOD, 3), (CASH, 20)]);
+    let (main, other) = all.pair();
+    let mut answers = Vec::new();
+    let mut travelling = Vec::new();
+    for (number, voucher) in vouchers.iter().enumerate() {
+        answers.push(other.redeem(&[voucher]).unwrap());
+        travelling = other.site.hand_over().unwrap();
+        // A stick every second time brings all that waits, the newest first.
+        if number % 2 == 1 {
+            for (_, package) in travelling.drain(..).rev() {
+                other.site.handed_in(&main.site.take_in(&package).unwrap().confirmation).unwrap();
+            }
+            main.site.close_batch(true).unwrap();
+        }
+    }
+    for (_, package) in travelling {
+        other.site.handed_in(&main.site.take_in(&package).unwrap().confirmation).unwrap();
+    }
+    hand_in(&main, &other);
+    other.site.end_counter_round().unwrap();
+    main.site.close_round().unwrap();
+    assert!(answers.len() > 2 && answers.iter().all(|answer| kept(&main, answer) == 1));
+    assert_eq!(act(&main, "counter-late"), 0);
+}
+
+/// Once a package is made, its slips are the main store's, also before it arrives, and whatever was closed meanwhile.
+#[test]
+fn a_slip_is_paid_by_one_store() {
+    let mut all = Counters::new();
+    let (_, vouchers) = all.world.drawn_on(0, Some(Slot(1)), &[(CASH, 34)]);
+    let (main, other) = all.pair();
+    let spare = SecretScalar::random(&mut rng());
+    let vouchers: Vec<&Voucher> = vouchers.iter().collect();
+    let slip = other.site.redeem(&other.request(COUNTER, &vouchers, &spare)).unwrap().owed.unwrap();
     for open in [&main, &other] {
         open.site.set_stock(BTreeMap::from([(CASH, Units(100))])).unwrap();
     }
+    assert_eq!(collect(&main, &slip, &spare).map_err(code), Err(RefusalCode::OwedUnknown));
+    let packages = other.site.hand_over().unwrap();
+    assert_eq!(collect(&other, &slip, &spare).map_err(code), Err(RefusalCode::OwedUnknown), "not while it travels");
+    let taken = main.site.take_in(&packages[0].1).unwrap();
+    main.site.close_batch(true).unwrap();
+    assert_eq!(collect(&other, &slip, &spare).map_err(code), Err(RefusalCode::OwedUnknown), "nor before it is told");
+    other.site.handed_in(&taken.confirmation).unwrap();
     assert_eq!(collect(&main, &slip, &spare).unwrap(), Outcome::Accepted);
+    assert_eq!(collect(&main, &slip, &spare).unwrap(), Outcome::AlreadyAccepted);
     assert_eq!(collect(&other, &slip, &spare).map_err(code), Err(RefusalCode::OwedUnknown));
+    let again = other.site.redeem(&other.request(COUNTER, &vouchers, &spare)).unwrap();
+    assert_eq!(again.owed, Some(slip), "a lost slip comes again where it was given");
 }
 
 // --- Commits whose outcome is unknown -----------------------------------------------------------------------------------

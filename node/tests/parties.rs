@@ -20,7 +20,7 @@ use annona_protocol::{
     enrol::{EnrolContext, EnrolResponse},
     group::{PublicScalar, Scalar},
     ids::{Round, Slot, Units},
-    log::leaf::SiteLeaf,
+    log::leaf::{IssuerLeaf, Leaf as _, SiteLeaf},
     programme::{KeyCounts, TicketKind},
     redeem::{BearerVoucher, CollectRequest, Outcome, RedeemResponse},
     secret::SecretScalar,
@@ -221,24 +221,128 @@ fn what_was_accepted_in_an_earlier_batch_is_handed_over_once() {
     assert_eq!(open.site.close_round().unwrap().content.units, vec![(FOOD, Units(3))]);
 }
 
-/// The same with a part that is owed: the slip comes again, nothing is promised twice, and no part of the visit goes alone.
+/// The same with a part that is owed: the slip comes again to whom names its key, and nothing is promised twice, not even to
+/// parts of the visit that go alone.
 #[test]
 fn an_owed_visit_of_an_earlier_batch_keeps_its_slip() {
     let world = world();
     let (_, vouchers) = world.drawn(&[(FOOD, 3)]);
     let open = world.site(0, 2);
     let all: Vec<&Voucher> = vouchers.iter().collect();
-    let first = open.redeem(&all).unwrap();
+    let spare = SecretScalar::random(&mut rng());
+    let show = |vouchers: &[&Voucher]| open.site.redeem(&open.request(COUNTER, vouchers, &spare)).unwrap();
+    let first = show(&all);
     assert!(first.owed.is_some());
     open.site.close_batch(true).unwrap();
-    assert_eq!(open.redeem(&all[..1]), Err(RefusalCode::AlreadyRedeemed), "a part of it");
-    let again = open.redeem(&all).unwrap();
+    let parts: Vec<RedeemResponse> = all.iter().map(|voucher| show(&[voucher])).collect();
+    let units: u64 = parts.iter().flat_map(|part| &part.units).map(|(_, units)| units.0).sum();
+    assert_eq!(units, 2, "what is owed is not due as well");
+    assert!(parts.iter().all(|part| part.owed == first.owed && first.receipts.contains(&part.receipts[0])));
+    let again = show(&all);
     assert_eq!((again.outcome, &again.units, &again.owed), (Outcome::AlreadyAccepted, &first.units, &first.owed));
+    assert!(open.redeem(&all).unwrap().owed.is_none(), "another key has no slip");
     open.site.handed_over(again.visit, COUNTER).unwrap();
-    assert!(open.redeem(&all).unwrap().units.is_empty());
+    assert!(parts.iter().all(|part| open.site.handed_over(part.visit, COUNTER).is_err()), "they went");
     open.site.close_batch(true).unwrap();
-    let after = open.redeem(&all).unwrap();
-    assert_eq!((after.outcome, after.units.len()), (Outcome::AlreadyHandedOver, 0));
+    let after = show(&all);
+    assert_eq!((after.outcome, after.units.len(), &after.owed), (Outcome::AlreadyHandedOver, 0, &first.owed));
+}
+
+/// [7.3-M6], [7.3-M12]: an answer to a short visit that was lost at any point comes again with all receipts and the slip: before
+/// or after the goods went, before or after the batch closed, over a restart; and the slip pays, once.
+#[test]
+fn a_lost_answer_to_a_short_visit_comes_again_whole() {
+    let sorted = |mut answer: RedeemResponse| {
+        answer.receipts.sort_unstable_by_key(|receipt| receipt.content.mark);
+        answer.receipts
+    };
+    for (handed, closed, restarted) in (0..8).map(|case| (case & 1 > 0, case & 2 > 0, case & 4 > 0)) {
+        let case = format!("handed over: {handed}, batch closed: {closed}, restarted: {restarted}");
+        let world = world();
+        let (_, vouchers) = world.drawn(&[(FOOD, 3), (CASH, 34)]);
+        let mut open = world.site(0, 2);
+        let all: Vec<&Voucher> = vouchers.iter().collect();
+        let spare = SecretScalar::random(&mut rng());
+        let first = open.site.redeem(&open.request(COUNTER, &all, &spare)).unwrap();
+        let slip = first.owed.clone().unwrap();
+        if handed {
+            open.site.handed_over(first.visit, COUNTER).unwrap();
+        }
+        if closed {
+            open.site.close_batch(true).unwrap();
+        }
+        if restarted {
+            open = world.restart_site(0, open);
+        }
+        let again = open.site.redeem(&open.request(COUNTER, &all, &spare)).unwrap();
+        let outcome = if handed { Outcome::AlreadyHandedOver } else { Outcome::AlreadyAccepted };
+        let due = if handed { Vec::new() } else { first.units.clone() };
+        assert_eq!((again.outcome, &again.units, &again.owed), (outcome, &due, &first.owed), "{case}");
+        let view = open.programme.in_force(ROUND).unwrap();
+        let shown: Vec<_> = all.iter().map(|voucher| *voucher.shown()).collect();
+        again.check_visit(&view, &open.place(), &shown, &[slip.content.holder]).expect("the wallet takes it");
+        assert_eq!(sorted(again), sorted(first), "{case}");
+        open.site.set_stock(BTreeMap::from([(FOOD, Units(9)), (CASH, Units(99))])).unwrap();
+        let request = CollectRequest::new(&view, &slip, &open.place(), &spare, &mut rng()).unwrap();
+        assert_eq!(open.site.collect(&request.encode()).unwrap().outcome, Outcome::Accepted, "{case}");
+        let statement = open.site.close_round().unwrap().content;
+        assert_eq!(statement.collected, slip.content.lines, "{case}");
+    }
+}
+
+/// A key has one slip, ever. A sheet has one key: voided, and short again, it is refused, stays good, and goes when there is
+/// stock for all of it.
+#[test]
+fn a_sheet_that_was_short_and_voided_waits_for_stock() {
+    let world = world();
+    let (_, vouchers) = world.drawn(&[(FOOD, 3)]);
+    let open = world.site(0, 1);
+    let voucher = vouchers.iter().find(|voucher| open.programme.key(voucher.key()).unwrap().id.value == 2).unwrap();
+    let sheet = BearerVoucher::new(voucher).encode();
+    let show = || {
+        let quote = open.site.quote(COUNTER, &mut rng()).unwrap();
+        open.site.redeem_sheet(quote.content.id, &sheet)
+    };
+    let slip = show().unwrap().owed.unwrap();
+    assert_eq!((slip.content.holder, &slip.content.lines), (voucher.shown().mark().holder, &vec![(FOOD, Units(1))]));
+    assert_eq!(open.void(&[(voucher, 1)]), Ok(1));
+    let pending = open.site.status().unwrap().pending;
+    for _ in 0..2 {
+        assert_eq!(show().map_err(code), Err(RefusalCode::OwedUnknown));
+    }
+    let status = open.site.status().unwrap();
+    assert_eq!(status.pending, pending, "nothing was accepted or logged");
+    open.site.set_stock(BTreeMap::from([(FOOD, Units(2))])).unwrap();
+    let whole = show().unwrap();
+    assert_eq!((whole.outcome, &whole.units, &whole.owed), (Outcome::Accepted, &vec![(FOOD, Units(2))], &None));
+    assert_eq!(whole.receipts[0].content.number, 2);
+    let statement = open.site.close_round().unwrap().content;
+    assert_eq!((statement.units, statement.owed), (vec![(FOOD, Units(2))], Vec::new()));
+}
+
+/// A wallet whose key has a voided slip is told so, and takes another key.
+#[test]
+fn a_key_with_a_voided_slip_gets_no_second_one() {
+    let world = world();
+    let (_, vouchers) = world.drawn(&[(FOOD, 3)]);
+    let open = world.site(0, 2);
+    let all: Vec<&Voucher> = vouchers.iter().collect();
+    let spare = SecretScalar::random(&mut rng());
+    let show = |spare: &SecretScalar| open.site.redeem(&open.request(COUNTER, &all, spare));
+    show(&spare).unwrap().owed.unwrap();
+    let numbered: Vec<(&Voucher, u32)> = all.iter().map(|voucher| (*voucher, 1)).collect();
+    assert_eq!(open.void(&numbered), Ok(2));
+    assert_eq!(show(&spare).map_err(code), Err(RefusalCode::OwedUnknown));
+    let again = show(&SecretScalar::random(&mut rng())).unwrap();
+    assert_eq!((again.outcome, again.owed.is_some()), (Outcome::Accepted, true));
+    let holders: Vec<_> = {
+        open.site.close_batch(true).unwrap();
+        let leaves =
+            entries(open.site.store()).iter().map(|entry| SiteLeaf::decode(entry).unwrap()).collect::<Vec<_>>();
+        leaves.into_iter().filter_map(|leaf| if let SiteLeaf::Owed(owed) = leaf { Some(owed.holder) } else { None })
+    }
+    .collect();
+    assert!(holders.len() == 2 && holders[0] != holders[1], "the audit's 9.5.9");
 }
 
 /// Many threads show overlapping visits: each voucher counts once.
@@ -428,6 +532,34 @@ fn a_closed_round_gives_nothing() {
     assert!(matches!(world.issuer.roll_over(&request, &mut rng()), Err(IssuerError::Round(_))));
     let session = SessionRequest { round: ROUND, keys: world.keys(1, &[(FOOD, 1)]) };
     assert!(matches!(world.issuer.open_session(&session.encode(), &mut rng()), Err(IssuerError::Round(_))));
+}
+
+/// [6.4-M5], [8.1-M3]: rounds that are open are no further apart than the programme says, whichever was opened first; each opens
+/// once; and the rounds of batches never go back.
+#[test]
+fn rounds_open_near_each_other_and_batches_never_go_back() {
+    let mut world = world();
+    assert_eq!(world.programme().latest().policy.advance, 0);
+    (2..=3).for_each(|round| world.prepare(Round(round)));
+    let open = |round: u32| world.issuer.open_round(Round(round), &world.masters[&Round(round)]);
+    let close = |round| {
+        world.issuer.freeze(Round(round)).unwrap();
+        world.issuer.close_round(Round(round)).unwrap();
+    };
+    assert!(matches!(open(2), Err(IssuerError::Ahead(ROUND))));
+    close(1);
+    assert!(open(1).is_err(), "opened once");
+    open(3).unwrap();
+    assert!(matches!(open(2), Err(IssuerError::Ahead(Round(3)))), "an older one beside a newer one");
+    close(3);
+    open(2).unwrap();
+    world.enrol();
+    world.issuer.close_batch().unwrap();
+    let batches: Vec<_> = entries(world.issuer.store())
+        .iter()
+        .filter_map(|entry| IssuerLeaf::decode(entry).unwrap().as_batch().map(|header| (header.number, header.round)))
+        .collect();
+    assert_eq!(batches, [(1, Round(3))]);
 }
 
 /// After a restart the issuer answers what it answered, and nothing twice; its open sessions are gone, in signed words.
@@ -849,7 +981,14 @@ fn two_counters_without_a_network_share_a_log_and_no_slot() {
     };
     let (main, other) = (counter("main", 0), counter("other", 1));
     assert!(matches!(main.site.hand_over(), Err(SiteError::NotOpen)));
-    other.site.become_counter().unwrap();
+    for slots in [vec![], vec![Slot(0)], vec![Slot(0), Slot(1)], vec![Slot(2)]] {
+        assert!(matches!(main.site.admit_counter(slots), Err(SiteError::SlotTaken)), "its own, or none of the site");
+    }
+    let admission = main.site.admit_counter(vec![Slot(1)]).unwrap();
+    assert!(matches!(main.site.become_counter(&admission), Err(SiteError::NotACounter)), "of other slots");
+    assert!(matches!(other.site.become_counter(&admission[1..]), Err(SiteError::HandoverFalse)));
+    other.site.become_counter(&admission).unwrap();
+    other.site.become_counter(&main.site.admit_counter(vec![Slot(1)]).unwrap()).unwrap();
     for (open, stock) in [(&main, 100), (&other, 2)] {
         open.site.open_round(&packs[0].encode()).unwrap();
         open.site.set_stock(BTreeMap::from([(FOOD, Units(stock)), (CASH, Units(stock))])).unwrap();
@@ -862,22 +1001,33 @@ fn two_counters_without_a_network_share_a_log_and_no_slot() {
     assert_eq!(accepted.owed.as_ref().unwrap().content.lines, vec![(FOOD, Units(1))]);
     assert!(matches!(other.site.close_batch(true), Err(SiteError::NotACounter)), "one log a site");
 
-    let package = other.site.hand_over().unwrap();
+    assert!(matches!(main.site.close_batch(true), Err(SiteError::CounterMissing(_))), "no batch without the counter");
+    assert!(matches!(main.site.close_round(), Err(SiteError::CounterMissing(_))));
+    let packages = other.site.hand_over().unwrap();
     drop(other);
     let other = counter("other", 1);
-    assert_eq!(other.site.hand_over().unwrap(), package, "until it is handed in, the same again");
+    assert_eq!(other.site.hand_over().unwrap(), packages, "until it is handed in, the same again");
+    let [(1, package)] = &packages[..] else { panic!("{} packages", packages.len()) };
     let mut damaged = package.clone();
     *damaged.last_mut().unwrap() ^= 1;
     assert!(matches!(main.site.take_in(&damaged), Err(SiteError::HandoverFalse)));
-    assert!(matches!(other.site.take_in(&package), Err(SiteError::HandoverOther)));
-    main.site.take_in(&package).unwrap();
-    main.site.take_in(&package).unwrap();
+    assert!(matches!(main.site.take_in(&admission), Err(SiteError::HandoverOther)));
+    assert!(matches!(other.site.take_in(package), Err(SiteError::HandoverOther)));
+    let taken = main.site.take_in(package).unwrap();
+    assert_eq!((taken.leaves, taken.late, taken.doubled.len()), (accepted.receipts.len() as u64 + 1, false, 0));
+    let again = main.site.take_in(package).unwrap();
+    assert_eq!((again.leaves, &again.confirmation), (0, &taken.confirmation), "once");
     main.site.close_batch(true).unwrap();
-    assert!(matches!(main.site.take_in(&package), Err(SiteError::HandoverOther)), "an old package");
+    assert_eq!(main.site.take_in(package).unwrap().leaves, 0, "an old package");
+    assert!(matches!(main.site.close_batch(true), Err(SiteError::CounterMissing(_))), "nor the next one");
     assert!(matches!(other.site.end_counter_round(), Err(SiteError::HandoverWaits)));
-    other.site.handed_in(&package).unwrap();
-    other.site.handed_in(&package).unwrap();
+    assert!(matches!(other.site.handed_in(package), Err(SiteError::HandoverOther)), "the package is no confirmation");
+    other.site.handed_in(&taken.confirmation).unwrap();
+    other.site.handed_in(&taken.confirmation).unwrap();
     assert_eq!(other.redeem(&second).unwrap().outcome, Outcome::AlreadyAccepted, "the counter still knows its own");
+    let last = other.site.hand_over().unwrap();
+    let taken = main.site.take_in(&last[0].1).unwrap();
+    other.site.handed_in(&taken.confirmation).unwrap();
     other.site.end_counter_round().unwrap();
 
     let statement = main.site.close_round().unwrap().content;

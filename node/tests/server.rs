@@ -20,8 +20,15 @@ use annona_node::{
     service::issuer::IssuerService,
     store::StoreError,
 };
-use annona_protocol::{ids::Round, signature::PublicKey, voucher::RoundMaster};
+use annona_protocol::{
+    ids::Round,
+    programme::TicketKind,
+    signature::PublicKey,
+    ticket::{TicketCode, TicketSlip},
+    voucher::RoundMaster,
+};
 use annona_transport::{AddressError, Client, Options, TransportError};
+use annona_wallet::{Agent, Backoff, Endpoint, HttpLink, Link as _, LinkError, Wallet};
 use harness::{
     Plan, Prepared,
     http::{self, JSON, MESSAGE, Reply, connect, get, send},
@@ -42,6 +49,8 @@ const SUPERVISOR: usize = 2;
 struct Bare {
     /// Tells that an announcement is asked for, and waits for leave to answer.
     held: Option<Mutex<(Sender<()>, Receiver<()>)>>,
+    /// What it announces in place of a word.
+    announces: Option<Vec<u8>>,
 }
 
 impl server::issuer::Hooks for Bare {
@@ -53,7 +62,7 @@ impl server::issuer::Hooks for Bare {
             held.0.send(()).unwrap();
             held.1.recv().unwrap();
         }
-        Some(b"announced".to_vec())
+        Some(self.announces.clone().unwrap_or_else(|| b"announced".to_vec()))
     }
 
     fn master(&self, _: Round) -> Option<RoundMaster> {
@@ -345,6 +354,46 @@ fn tls_shows_the_pinned_key_and_nothing_else_is_let_in() {
     assert!(!answer.starts_with(b"HTTP"), "{}", String::from_utf8_lossy(&answer));
 }
 
+/// [4.1-M8]: a ticket slip and nothing else. Whoever stands in between can give the true announcement, and gets nothing for it; a
+/// false one is no programme.
+#[test]
+fn a_ticket_slip_is_all_that_a_first_visit_needs() {
+    let prepared = prepare(PLAN);
+    let witness = prepared.start_witness();
+    let issuer = prepared.start_issuer(&witness, |config| config.listen.tls = true);
+    let slip_for = |url: &str| {
+        let code = TicketCode::from_bytes(*prepared.codes[0].expose());
+        let server = Some(url.to_owned());
+        let slip = TicketSlip { kind: TicketKind::Enrol, code, programme: prepared.id, server };
+        TicketSlip::parse(&slip.to_qr().unwrap()).unwrap()
+    };
+    let url = format!("https://{}", issuer.address);
+    let announcement = Client::unpinned_announcement(&url, &Options::default()).unwrap();
+
+    // In between, with the key of another programme's issuer.
+    let between =
+        Alone::new(Bare { announces: Some(announcement), ..Bare::default() }, |config| config.listen.tls = true);
+    let slip = slip_for(&between.running.as_ref().unwrap().origin());
+    let link = HttpLink::first(slip.programme, slip.server.as_deref().unwrap(), &Options::default()).unwrap();
+    let asked: [Result<_, LinkError>; 2] =
+        [link.programme(slip.programme).map(drop), link.send(Endpoint::Enrol, slip.code.expose()).map(drop)];
+    for refused in asked {
+        let LinkError::Lost { source, .. } = refused.unwrap_err() else { panic!("something was sent") };
+        assert!(matches!(source.downcast_ref(), Some(TransportError::WrongKey { .. })), "{source}");
+    }
+    let other = between._prepared.id;
+    let false_one = HttpLink::first(other, &url, &Options::default());
+    assert!(matches!(false_one, Err(LinkError::Unusable { .. })), "the announcement of another programme");
+
+    let slip = slip_for(&url);
+    let link = HttpLink::first(slip.programme, slip.server.as_deref().unwrap(), &Options::default()).unwrap();
+    let programme = link.programme(slip.programme).unwrap();
+    let persist = |_: &[u8]| -> std::io::Result<()> { Ok(()) };
+    let mut agent = Agent::new(Wallet::new(slip.programme), persist, &link, Backoff::instant(1));
+    agent.enrol(&programme, slip.kind, slip.code, &mut rng()).unwrap();
+    assert!(agent.wallet().credential().is_some());
+}
+
 /// Waits until nobody listens any more, by asking.
 fn until_closed(server: SocketAddr) {
     while TcpStream::connect(server).is_ok() {
@@ -411,7 +460,7 @@ fn who_asks_too_fast_is_told_when_to_come_back_and_officers_pass() {
 fn a_full_queue_says_so_and_a_flood_of_strangers_does_not_keep_officers_out() {
     let (asked, asking) = channel();
     let (go, leave) = channel();
-    let hooks = Bare { held: Some(Mutex::new((asked, leave))) };
+    let hooks = Bare { held: Some(Mutex::new((asked, leave))), ..Bare::default() };
     let issuer = Alone::new(hooks, |config| {
         config.limits.workers = 1;
         config.limits.queue = 0;

@@ -1,7 +1,7 @@
 //! How parties reach each other: HTTP clients whose TLS trusts one pinned key, and nothing else.
 //!
 //! A server is its origin and an Ed25519 key that the manifest names: the key of its current log. Certificate authorities, names
-//! and dates play no part. A client keeps nothing between requests: no cookies, no tickets, and no connection unless asked, so
+//! and dates play no part. One thing is taken from whoever answers, as it verifies by itself: an issuer's announcement. A client keeps nothing between requests: no cookies, no tickets, and no connection unless asked, so
 //! that two requests have nothing in common but what their bytes say (spec 10.5).
 #![forbid(unsafe_code)]
 
@@ -18,13 +18,17 @@ use reqwest::{
     redirect::Policy,
 };
 
-pub use error::{Problem, TransportError};
 use zeroize::Zeroizing;
+
+pub use error::{Problem, TransportError};
+use pin::Trust;
 
 /// What protocol messages are sent as.
 pub const MESSAGE_TYPE: &str = "application/octet-stream";
 /// The header beside a signed message that explains a refusal.
 pub const CODE_HEADER: &str = "annona-code";
+/// Where an issuer has its announcement.
+pub const ANNOUNCEMENT: &str = "/v1/announcement";
 
 /// Whom to reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,11 +89,26 @@ impl Client {
     /// [`TransportError::Address`] for an address without a key, a proxy or a place beyond the origin that does not belong
     /// there, or plain `http` to another machine; [`TransportError::Client`].
     pub fn new(server: Server, options: &Options) -> Result<Self, TransportError> {
-        let origin = origin(&server, options)?;
+        let trust = server.key.map_or(Trust::Nobody, Trust::Key);
+        Self::with(origin(&server.url, trust, options)?, trust, options)
+    }
+
+    /// The announcement of the issuer at an origin, from whoever answers there: the one request of a wallet that has a ticket and
+    /// no manifest. Who holds the programme's id can tell whether it is true, and the issuer's key is in it: [`Client::new`] for
+    /// everything else (spec 4.1).
+    ///
+    /// # Errors
+    /// As [`Client::new`] and [`Client::get`].
+    pub fn unpinned_announcement(url: &str, options: &Options) -> Result<Vec<u8>, TransportError> {
+        let origin = origin(url, Trust::Anybody, options)?;
+        Self::with(origin, Trust::Anybody, options)?.get(ANNOUNCEMENT)
+    }
+
+    fn with(origin: String, trust: Trust, options: &Options) -> Result<Self, TransportError> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(MESSAGE_TYPE));
         let builder = HttpClient::builder()
-            .tls_backend_preconfigured(pin::config(server.key))
+            .tls_backend_preconfigured(pin::config(trust))
             .default_headers(headers)
             .redirect(Policy::none())
             .retry(reqwest::retry::never())
@@ -192,15 +211,15 @@ pub enum AddressError {
 }
 
 /// The origin without a slash at its end.
-fn origin(server: &Server, options: &Options) -> Result<String, TransportError> {
+fn origin(url: &str, trust: Trust, options: &Options) -> Result<String, TransportError> {
     let address = |error| Err(TransportError::Address(error));
-    let Ok(url) = Url::parse(&server.url) else { return address(AddressError::Origin) };
+    let Ok(url) = Url::parse(url) else { return address(AddressError::Origin) };
     let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
     let anonymous = url.username().is_empty() && url.password().is_none();
     let Some(host) = url.host_str().filter(|_| bare && anonymous) else { return address(AddressError::Origin) };
-    match (url.scheme(), server.key) {
-        ("https", Some(_)) => {}
-        ("https", None) => return address(AddressError::Key),
+    match (url.scheme(), trust) {
+        ("https", Trust::Nobody) => return address(AddressError::Key),
+        ("https", _) => {}
         ("http", _) if options.socks_proxy.is_none() && is_loopback(host) => {}
         ("http", _) => return address(AddressError::Plain),
         _ => return address(AddressError::Origin),

@@ -146,6 +146,25 @@ fn another_key_is_refused_before_anything_is_sent() {
     assert!(peer.finish().is_empty());
 }
 
+/// A wallet with its ticket and nothing else: the one document that verifies by itself comes from anybody, over TLS 1.3 with a
+/// signed handshake, and from no other path.
+#[test]
+fn an_announcement_is_taken_from_whoever_answers() {
+    let fetch = |peer: &Peer| Client::unpinned_announcement(&format!("https://{}", peer.address), &Options::default());
+    let peer = Peer::secure(1, |_| response("200 OK", "", b"announcement"));
+    assert_eq!(fetch(&peer).unwrap(), b"announcement");
+    let requests = peer.finish();
+    assert!(requests.len() == 1 && requests[0].starts_with("GET /v1/announcement HTTP/1.1\r\n"));
+    let (owner, thief) = (pair(), pair());
+    let unsigned = Peer::new(tls(&owner, &thief, &[&TLS13]), public(&owner), 1, echo);
+    assert!(matches!(fetch(&unsigned), Err(TransportError::WrongKey { .. })));
+    let old = Peer::new(tls(&owner, &owner, &[&TLS12]), public(&owner), 1, echo);
+    assert!(matches!(fetch(&old), Err(TransportError::Unreachable { .. })));
+    assert!(unsigned.finish().is_empty() && old.finish().is_empty());
+    let plain = Client::unpinned_announcement("http://issuer.example", &Options::default()).unwrap_err();
+    assert!(matches!(plain, TransportError::Address(AddressError::Plain)));
+}
+
 /// A certificate is public: whoever shows the right one must also sign with its key.
 #[test]
 fn the_right_certificate_without_its_key_is_refused() {

@@ -246,6 +246,7 @@ impl<P: Persist, L: Link> Agent<P, L> {
         let task = Task::Visit(site, view.round);
         let chosen = |wallet: &Wallet| match choice {
             Choice::All => None,
+            Choice::These(marks) if wallet.is_disputed(site, view.round, marks) => Some(marks.to_vec()),
             // What a site named as at fault stays; the rest goes.
             Choice::These(marks) => {
                 Some(marks.iter().filter(|mark| !wallet.faults().contains_key(mark)).copied().collect::<Vec<_>>())

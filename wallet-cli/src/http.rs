@@ -10,7 +10,7 @@ use annona_protocol::{
     },
     wire::{DecodeError, Message},
 };
-use annona_transport::{Client, TransportError};
+use annona_transport::{ANNOUNCEMENT, Client, Options, Server, TransportError};
 
 use crate::{Endpoint, Link, LinkError, Refusal};
 
@@ -41,6 +41,19 @@ impl HttpLink {
         Self { issuer, sites: BTreeMap::new() }
     }
 
+    /// A link to the issuer that a ticket slip names by programme and address. Its key comes from its announcement, which verifies
+    /// against the programme's id whoever gives it; everything else is asked of the holder of that key, the announcement too
+    /// ([`HttpLink::programme`]), as whoever stands in between may give an older one.
+    ///
+    /// # Errors
+    /// [`LinkError`]; [`LinkError::Unusable`] if the announcement does not hold.
+    pub fn first(id: ProgrammeId, server: &str, options: &Options) -> Result<Self, LinkError> {
+        let bytes = Client::unpinned_announcement(server, options).map_err(link_error)?;
+        let key = Some(announced(&bytes, id)?.latest().issuer_log.key);
+        let server = Server { url: server.to_owned(), key };
+        Ok(Self::new(Client::new(server, options).map_err(link_error)?))
+    }
+
     /// Adds a site.
     #[must_use]
     pub fn with_site(mut self, site: SiteId, client: Client) -> Self {
@@ -53,15 +66,18 @@ impl HttpLink {
     /// # Errors
     /// [`LinkError`]; [`LinkError::Unusable`] if the announcement does not hold.
     pub fn programme(&self, id: ProgrammeId) -> Result<Programme, LinkError> {
-        let bytes = self.issuer.get("/v1/announcement").map_err(link_error)?;
-        let announcement = Announcement::decode(&bytes).map_err(Unannounced::from);
-        let programme = announcement.and_then(|announcement| Ok(announcement.verify(id)?));
-        programme.map_err(|error| LinkError::Unusable { source: error.into() })
+        announced(&self.issuer.get(ANNOUNCEMENT).map_err(link_error)?, id)
     }
 
     fn site(&self, site: SiteId) -> Result<&Client, LinkError> {
         self.sites.get(&site).ok_or_else(|| LinkError::Unusable { source: UnknownSite(site).into() })
     }
+}
+
+fn announced(bytes: &[u8], id: ProgrammeId) -> Result<Programme, LinkError> {
+    let announcement = Announcement::decode(bytes).map_err(Unannounced::from);
+    let programme = announcement.and_then(|announcement| Ok(announcement.verify(id)?));
+    programme.map_err(|error| LinkError::Unusable { source: error.into() })
 }
 
 impl Link for HttpLink {

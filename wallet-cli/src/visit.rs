@@ -1,8 +1,8 @@
 //! Visits to sites: redeeming and collecting, and what becomes of the answers (spec 7, 8.3).
 //!
 //! A visit is a set of vouchers at a site in a round. Its request goes out as it is until it is answered; a new quote makes a new
-//! request over the same vouchers, as a site knows a visit by exactly its marks. Every request's spare key is kept: an owed slip
-//! may be made out to any of them.
+//! request over the same vouchers and the same spare key. While a request of it may have been accepted, its vouchers go nowhere
+//! else and in no other set: the set brings the receipts again, the key the slip for what is owed.
 
 use annona_protocol::{
     group::EncodedPoint,
@@ -37,8 +37,15 @@ pub enum Choice<'a> {
 pub(crate) struct Visit {
     place: Place,
     marks: Vec<Mark>,
-    attempts: Vec<Attempt>,
+    /// Of all requests.
+    quotes: Vec<QuoteId>,
+    /// All that an owed slip may be made out to; the last is the last request's.
+    spares: Vec<SecretScalar>,
+    /// The last.
+    request: Vec<u8>,
     state: State,
+    /// Whether a request may have been accepted although the last one was not.
+    doubt: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,15 +54,10 @@ enum State {
     Open,
     /// The site said that it did not accept the last request: a new quote is needed.
     Declined,
-    /// The site says that vouchers were redeemed before. Kept for its keys and as evidence.
+    /// The same, as the spare key has a slip: a new key is needed too.
+    KeyUsed,
+    /// The site says that these vouchers were redeemed before. Kept for its keys and as evidence; goes again when asked to.
     Disputed,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Attempt {
-    quote: QuoteId,
-    spare: SecretScalar,
-    request: Vec<u8>,
 }
 
 /// An owed slip with the key that collects it.
@@ -85,22 +87,34 @@ impl Wallet {
         let place = quote.content.place;
         // Before the wallet believes its lines; the request checks it again.
         quote.verify(&place.site_key(view)?)?;
-        let known =
-            self.visits.iter().position(|visit| visit.is(place.site, place.round) && visit.state != State::Disputed);
-        let marks = match known {
-            Some(at) => self.again(at, view, quote, choice)?,
-            None => self.chosen(view, quote, choice)?,
+        let known = self.known(view, quote, choice);
+        let waits = |at: &usize| self.visits[*at].is(place.site, place.round) && self.visits[*at].state == State::Open;
+        if (0..self.visits.len()).filter(waits).any(|at| known != Some(at)) {
+            return Err(WalletError::VisitOpen);
+        }
+        let (marks, spare) = match known.map(|at| &self.visits[at]) {
+            Some(visit) => (visit.marks.clone(), visit.spares.last().filter(|_| visit.state != State::KeyUsed)),
+            None => (self.chosen(view, quote, choice)?, None),
         };
         let vouchers: Vec<&Voucher> = marks.iter().filter_map(|mark| self.voucher(mark)).collect();
-        let spare = SecretScalar::random(rng);
-        let request = RedeemRequest::new(view, quote, &vouchers, &spare, rng)?.encode();
-        let attempt = Attempt { quote: quote.content.id, spare, request };
+        let fresh = spare.is_none().then(|| SecretScalar::random(rng));
+        let spare = spare.or(fresh.as_ref()).expect("there is one or the other");
+        let request = RedeemRequest::new(view, quote, &vouchers, spare, rng)?.encode();
+        let id = quote.content.id;
         match known.map(|at| &mut self.visits[at]) {
             Some(visit) => {
-                (visit.place, visit.marks, visit.state) = (place, marks, State::Open);
-                visit.attempts.push(attempt);
+                // A request that was not answered may have been accepted.
+                visit.doubt |= visit.state == State::Open;
+                (visit.place, visit.request, visit.state) = (place, request, State::Open);
+                visit.quotes.push(id);
+                visit.spares.extend(fresh);
             }
-            None => self.visits.push(Visit { place, marks, attempts: vec![attempt], state: State::Open }),
+            None => {
+                // What was declined for sure is given up.
+                self.visits.retain(|visit| !visit.is(place.site, place.round) || visit.doubt || visit.is_disputed());
+                let (quotes, spares) = (vec![id], Vec::from_iter(fresh));
+                self.visits.push(Visit { place, marks, quotes, spares, request, state: State::Open, doubt: false });
+            }
         }
         Ok(Task::Visit(place.site, place.round))
     }
@@ -126,34 +140,33 @@ impl Wallet {
         Ok(Task::Collect(holder))
     }
 
-    /// The marks of a known visit, if they can go again; or a fresh choice if the site did not accept it.
-    fn again(
-        &self,
-        at: usize,
-        view: &InForce<'_>,
-        quote: &Quote,
-        choice: Choice<'_>,
-    ) -> Result<Vec<Mark>, WalletError> {
-        let visit = &self.visits[at];
-        let same = match choice {
-            Choice::All => true,
-            Choice::These(marks) => is_same_set(marks, &visit.marks),
+    /// The visit to this place whose vouchers go again: one that was not answered before one that was declined.
+    fn known(&self, view: &InForce<'_>, quote: &Quote, choice: Choice<'_>) -> Option<usize> {
+        let place = &quote.content.place;
+        let goes = |at: &usize| {
+            let visit = &self.visits[*at];
+            let asked = match choice {
+                Choice::All => !visit.is_disputed(),
+                Choice::These(marks) => is_same_set(marks, &visit.marks),
+            };
+            let fits = |mark: &Mark| {
+                let sound = visit.is_disputed() || !self.faults.contains_key(mark);
+                sound && self.voucher(mark).is_some() && fits(view, quote, mark)
+            };
+            asked && visit.is(place.site, place.round) && visit.marks.iter().all(fits)
         };
-        let fits = visit.marks.iter().all(|mark| fits(view, quote, mark) && !self.faults.contains_key(mark));
-        match visit.state {
-            _ if same && fits => Ok(visit.marks.clone()),
-            State::Declined => self.chosen(view, quote, choice),
-            State::Open | State::Disputed => Err(WalletError::VisitOpen),
-        }
+        let rank = |at: &usize| (self.visits[*at].state != State::Open, !self.visits[*at].doubt);
+        (0..self.visits.len()).filter(goes).min_by_key(rank)
+    }
+
+    /// Whether exactly these vouchers were shown to this site, which says that they had been redeemed. They go again when asked to:
+    /// once its batch is closed, a site gives the receipts of any vouchers that it accepted.
+    pub(crate) fn is_disputed(&self, site: SiteId, round: Round, marks: &[Mark]) -> bool {
+        self.visits.iter().any(|visit| visit.is(site, round) && visit.is_disputed() && is_same_set(marks, &visit.marks))
     }
 
     fn chosen(&self, view: &InForce<'_>, quote: &Quote, choice: Choice<'_>) -> Result<Vec<Mark>, WalletError> {
-        let place = &quote.content.place;
-        let own = |visit: &Visit| visit.is(place.site, place.round) && visit.state == State::Declined;
-        let busy = |mark: &Mark| {
-            self.is_busy(mark) && !self.visits.iter().any(|visit| own(visit) && visit.marks.contains(mark))
-        };
-        let is_free = |mark: &Mark| !busy(mark) && !self.faults.contains_key(mark);
+        let is_free = |mark: &Mark| !self.is_busy(mark) && !self.faults.contains_key(mark);
         match choice {
             Choice::These(marks) => {
                 let held = |mark: &Mark| self.voucher(mark).is_some();
@@ -170,12 +183,12 @@ impl Wallet {
     }
 
     pub(crate) fn visit(&self, site: SiteId, round: Round) -> Option<&Visit> {
-        self.visits.iter().find(|visit| visit.is(site, round) && visit.state != State::Disputed)
+        self.visits.iter().find(|visit| visit.is_waiting(site, round))
     }
 
     fn visit_at(&self, site: SiteId, round: Round) -> Result<usize, WalletError> {
-        let open = |visit: &Visit| visit.is(site, round) && visit.state != State::Disputed;
-        self.visits.iter().position(open).ok_or(WalletError::NotPending)
+        let waiting = self.visits.iter().position(|visit| visit.is_waiting(site, round));
+        waiting.ok_or(WalletError::NotPending)
     }
 
     pub(crate) fn absorb_visit(
@@ -190,7 +203,7 @@ impl Wallet {
         let response = RedeemResponse::decode(answer)?;
         let shown: Vec<ShownVoucher> =
             visit.marks.iter().filter_map(|mark| self.voucher(mark)).map(|voucher| *voucher.shown()).collect();
-        let spares: Vec<EncodedPoint> = visit.attempts.iter().map(|attempt| holder_key(&attempt.spare)).collect();
+        let spares: Vec<EncodedPoint> = visit.spares.iter().map(holder_key).collect();
         response.check_visit(&programme.in_force(round)?, &visit.place, &shown, &spares)?;
         let handover = Handover::new(&visit.place, &response);
         self.keep_receipts(response.receipts);
@@ -202,10 +215,12 @@ impl Wallet {
         self.vouchers.retain(|voucher| !visit.marks.contains(&voucher.shown().mark()));
         self.faults.retain(|mark, _| !visit.marks.contains(mark));
         if let Some(slip) = response.owed {
-            let spare = visit.attempts.into_iter().map(|attempt| attempt.spare);
-            let spare = spare.into_iter().find(|spare| holder_key(spare) == slip.content.holder);
+            let spare = visit.spares.into_iter().find(|spare| holder_key(spare) == slip.content.holder);
             let spare = spare.expect("the response was checked against these keys");
-            self.owed.push(Owed { slip, spare, request: None, collected: false });
+            // A slip of several visits comes with each.
+            if !self.owed.iter().any(|owed| owed.is(slip.content.holder)) {
+                self.owed.push(Owed { slip, spare, request: None, collected: false });
+            }
         }
         self.latest = Some(handover.clone());
         Ok(Event::Redeemed(handover))
@@ -225,7 +240,7 @@ impl Wallet {
         let visit = &self.visits[at];
         let slip = RefusalSlip::decode(signed).map_err(|_| WalletError::Word)?;
         let terms = slip.verify(&visit.place.site_key(&programme.in_force(round)?)?).map_err(|_| WalletError::Word)?;
-        let known = visit.attempts.iter().any(|attempt| attempt.quote == terms.quote);
+        let known = visit.quotes.contains(&terms.quote);
         if terms.place != visit.place || !terms.marks.iter().all(|mark| visit.marks.contains(mark)) {
             return Err(WalletError::Word);
         }
@@ -235,7 +250,11 @@ impl Wallet {
             self.keep_refusal(slip);
             return Ok(Next::Stop);
         }
+        let visit = &mut self.visits[at];
+        visit.state = State::Declined;
         let next = match code {
+            // Another counter's: this one cannot say what became of an earlier request.
+            RefusalCode::OtherSlot if visit.doubt => Next::Stop,
             RefusalCode::KeyUnknown
             | RefusalCode::OtherRound
             | RefusalCode::OtherSite
@@ -244,20 +263,24 @@ impl Wallet {
             | RefusalCode::AlreadyRedeemed
             | RefusalCode::Swapped => {
                 let rest = visit.marks.iter().any(|mark| !marks.contains(mark));
-                self.faults.extend(marks.iter().map(|mark| (*mark, code)));
-                // An earlier request of the visit may have been accepted: its keys may be all that collects what is owed.
-                let disputed = code == RefusalCode::AlreadyRedeemed;
-                self.visits[at].state = if disputed { State::Disputed } else { State::Declined };
+                // Its keys may be all that collects what is owed for those.
+                if code == RefusalCode::AlreadyRedeemed && !marks.is_empty() {
+                    (visit.state, visit.marks) = (State::Disputed, marks.clone());
+                }
+                self.faults.extend(marks.into_iter().map(|mark| (mark, code)));
                 if rest { Next::Quote } else { Next::Stop }
             }
-            RefusalCode::QuoteUnknown | RefusalCode::LineNotQuoted => {
-                self.visits[at].state = State::Declined;
+            // The quote may have been used up, by this request and an answer that was lost.
+            RefusalCode::QuoteUnknown => {
+                visit.doubt = true;
                 Next::Quote
             }
-            _ => {
-                self.visits[at].state = State::Declined;
-                Next::Stop
+            RefusalCode::OwedUnknown => {
+                visit.state = State::KeyUsed;
+                Next::Quote
             }
+            RefusalCode::LineNotQuoted => Next::Quote,
+            _ => Next::Stop,
         };
         self.keep_refusal(slip);
         Ok(next)
@@ -315,18 +338,26 @@ impl Visit {
         (self.place.site, self.place.round) == (site, round)
     }
 
-    pub(crate) fn task(&self) -> Task {
-        Task::Visit(self.place.site, self.place.round)
+    /// What is to be sent, if anything is.
+    pub(crate) fn task(&self) -> Option<Task> {
+        (self.state == State::Open).then_some(Task::Visit(self.place.site, self.place.round))
+    }
+
+    fn is_disputed(&self) -> bool {
+        self.state == State::Disputed
+    }
+
+    pub(crate) fn is_waiting(&self, site: SiteId, round: Round) -> bool {
+        self.is(site, round) && self.state == State::Open
     }
 
     /// Whether a voucher must not go elsewhere: the visit may have been accepted.
     pub(crate) fn holds(&self, mark: &Mark) -> bool {
-        self.state == State::Open && self.marks.contains(mark)
+        (self.state == State::Open || self.doubt && !self.is_disputed()) && self.marks.contains(mark)
     }
 
-    pub(crate) fn outgoing(&self) -> Option<Outgoing> {
-        let attempt = self.attempts.last().filter(|_| self.state == State::Open)?;
-        Some(Outgoing { endpoint: Endpoint::Redeem(self.place.site), body: Zeroizing::new(attempt.request.clone()) })
+    pub(crate) fn outgoing(&self) -> Outgoing {
+        Outgoing { endpoint: Endpoint::Redeem(self.place.site), body: Zeroizing::new(self.request.clone()) }
     }
 }
 

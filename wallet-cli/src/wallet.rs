@@ -150,7 +150,7 @@ impl Wallet {
 
     /// Everything that a request is out for, or is to be sent for.
     pub fn tasks(&self) -> Vec<Task> {
-        let visits = self.visits.iter().map(Visit::task);
+        let visits = self.visits.iter().filter_map(Visit::task);
         let collections = self.owed.iter().map(|owed| Task::Collect(owed.slip.content.holder));
         let all = [Task::Credential, Task::Swap].into_iter().chain(visits).chain(collections);
         all.filter(|task| self.outgoing(*task).is_some()).collect()
@@ -161,7 +161,7 @@ impl Wallet {
         match task {
             Task::Credential => self.show.as_ref()?.outgoing(),
             Task::Swap => self.swap.as_ref()?.outgoing(),
-            Task::Visit(site, round) => self.visit(site, round)?.outgoing(),
+            Task::Visit(site, round) => Some(self.visit(site, round)?.outgoing()),
             Task::Collect(holder) => self.owed.iter().find(|owed| owed.slip.content.holder == holder)?.outgoing(),
         }
     }

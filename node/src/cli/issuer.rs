@@ -13,7 +13,7 @@ use annona_node::{
     runner::{Node, witnesses},
     server::Config,
     service::issuer::{Grant, IssuerService, LostSums, LotPlan},
-    slips::SlipSheet,
+    slips::{self, SlipSheet},
     sync::{
         Mirror,
         headquarters::{Headquarters as _, Local, Remote},
@@ -32,7 +32,8 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
 use super::{
-    NewSecret, Secret, operators, programme, public_key, read, read_text, round, say, say_json, serve::Settings, write,
+    NewSecret, Secret, operators, programme, public_key, read, read_text, rest_was_done, round, say, say_json,
+    serve::Settings, write,
 };
 
 #[derive(Subcommand)]
@@ -190,6 +191,12 @@ pub(super) enum Command {
 
 #[derive(Subcommand)]
 pub(super) enum Tickets {
+    /// Erases files of slips, once they are printed: case and code stand in no other place. On flash memory old blocks may stay.
+    Forget {
+        /// The files that `import` wrote: CSV or PDF.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
     /// Reads a caseload, makes a ticket for each case, writes the slips for the printer, and proposes the lot to the officers.
     Import {
         /// The agency's export: CSV or XLSX.
@@ -293,8 +300,9 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             let server = Server { url: url.clone(), key: *server_key };
             let remote = Remote(Client::new(server, &Options::default())?);
             let id = programme.context("give --programme with --running")?;
-            let known = Announcement::decode(&remote.announcement()?)?.verify(id)?;
-            carried(&Stick::new(usb, id).at_headquarters(&remote, &known)?)
+            let announcement = remote.announcement()?.context("headquarters announce nothing")?;
+            let known = Announcement::decode(&announcement)?.verify(id)?;
+            carried(&Stick::new(usb, id)?.at_headquarters(&remote, &known)?)
         }
         Command::Sync { usb, running: None, settings, opened, .. } => {
             let config = settings.read(Config::issuer)?;
@@ -305,7 +313,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             let announcer = Announcer::new(std::sync::Arc::clone(&service));
             let local = Local::new(&service, &announcer, Mirror::open(&home.received())?, witnesses);
             let known = service.with_programme(Clone::clone);
-            carried(&Stick::new(usb, known.id()).at_headquarters(&local, &known)?)
+            carried(&Stick::new(usb, known.id())?.at_headquarters(&local, &known)?)
         }
         Command::Operators(command) => command.run(command.opened().open()?.1.store()),
         Command::Export { folder, opened } => {
@@ -315,10 +323,11 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             write(&folder.join("announcement.bin"), &Announcer::new(service).announcement()?)?;
             say(format!("{}: the log up to {size} leaves", folder.display()))
         }
-        Command::Tickets(Tickets::Import { .. }) => {
-            let Command::Tickets(import) = command else { return Ok(()) };
-            import_tickets(import)
+        Command::Tickets(Tickets::Forget { files }) => {
+            slips::forget(files)?;
+            say(format!("{} files are erased", files.len()))
         }
+        Command::Tickets(import) => import_tickets(import),
         Command::Prepare { round, file, work_factor, opened } => {
             let passphrase = opened.secret.ask()?;
             let (home, service) = opened.open_under(&passphrase)?;
@@ -397,11 +406,7 @@ fn carried(carried: &Carried) -> anyhow::Result<()> {
         let waits = if received.waits { ", and waits for what is before it" } else { "" };
         say(format!("{}: {} leaves{waits}", received.log, received.size))?;
     }
-    anyhow::ensure!(
-        carried.refused.is_empty(),
-        "the rest was done, but not taken:\n  {}",
-        carried.refused.join("\n  ")
-    );
+    rest_was_done(&carried.refused)?;
     say("the stick is in step")
 }
 
@@ -418,7 +423,9 @@ fn approve(paths: &[PathBuf], opened: &Opened) -> anyhow::Result<()> {
 }
 
 fn import_tickets(import: &Tickets) -> anyhow::Result<()> {
-    let Tickets::Import { caseload, lot, map, expires, slips, print, server, proposal, opened } = import;
+    let Tickets::Import { caseload, lot, map, expires, slips, print, server, proposal, opened } = import else {
+        return Ok(());
+    };
     let (_, service) = opened.open()?;
     let header = service.with_programme(|programme| programme.latest().clone());
     let terms = header.lot(LotId(*lot)).with_context(|| format!("the programme's file names no lot {lot}"))?;

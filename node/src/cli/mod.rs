@@ -1,5 +1,6 @@
 //! The command line. Secrets never come as arguments; every command that asks has `--passphrase-fd`; `--json` for programs.
 
+mod counter;
 mod issuer;
 mod officer;
 mod operators;
@@ -17,6 +18,7 @@ use annona_node::{
     keys::{Passphrase, PassphraseSource, WORK_FACTOR, new_passphrase, passphrase},
     runner::RunError,
     store::StoreError,
+    sync::{desk::DeskError, headquarters::HqError, site::SyncError, stick::StickError},
 };
 use annona_protocol::{
     ids::{ProgrammeId, Round},
@@ -56,13 +58,34 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
+/// An error with its causes, each once: many name theirs in their own text.
+pub(crate) fn told(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |mut text, cause| {
+        let cause = cause.to_string();
+        if !text.contains(cause.trim_end()) {
+            text += if text.is_empty() { "" } else { ": " };
+            text += &cause;
+        }
+        text
+    })
+}
+
 /// Whether the same command may succeed later.
 pub(crate) fn is_transient(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         // A transparent error shows its source's source: each layer that wraps a store has to be named.
         let store = cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_transient);
         let home = cause.downcast_ref::<HomeError>().is_some_and(HomeError::is_transient);
-        store || home || cause.downcast_ref::<RunError>().is_some_and(RunError::is_transient)
+        let sync = cause.downcast_ref::<SyncError>().is_some_and(SyncError::is_transient);
+        let stick = cause.downcast_ref::<StickError>().is_some_and(StickError::is_transient);
+        let headquarters = cause.downcast_ref::<HqError>().is_some_and(HqError::is_transient);
+        let desk = cause.downcast_ref::<DeskError>().is_some_and(DeskError::is_transient);
+        desk || store
+            || home
+            || sync
+            || stick
+            || headquarters
+            || cause.downcast_ref::<RunError>().is_some_and(RunError::is_transient)
     })
 }
 
@@ -136,6 +159,12 @@ fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let mut file = fs::File::create(&part).with_context(failed)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).with_context(failed)?;
     fs::rename(&part, path).with_context(failed)
+}
+
+/// An error that names what was refused of something whose rest was done.
+fn rest_was_done(refused: &[String]) -> anyhow::Result<()> {
+    anyhow::ensure!(refused.is_empty(), "the rest was done, but not taken:\n  {}", refused.join("\n  "));
+    Ok(())
 }
 
 /// A line for whoever runs the command.

@@ -23,7 +23,9 @@ use annona_transport::{Client, Options, Server};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::{NewSecret, Secret, operators, programme, read, round, say, say_json, serve::Settings};
+use super::{
+    NewSecret, Secret, counter, operators, programme, read, rest_was_done, round, say, say_json, serve::Settings,
+};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -92,6 +94,9 @@ pub(super) enum Command {
     /// Who may do what through the running server.
     #[command(subcommand)]
     Operators(operators::Command<Opened>),
+    /// Counters of a site with slots that have no network between them.
+    #[command(subcommand)]
+    Counter(counter::Command),
     /// Takes over a newer announcement of the programme.
     Announce {
         /// The announcement.
@@ -198,9 +203,12 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    fn open(&self) -> anyhow::Result<SiteService> {
-        let slots = self.slot.iter().map(|slot| Slot(*slot)).collect();
-        let options = SiteOptions { slots, ..SiteOptions::default() };
+    pub(super) fn slots(&self) -> Vec<Slot> {
+        self.slot.iter().copied().map(Slot).collect()
+    }
+
+    pub(super) fn open(&self) -> anyhow::Result<SiteService> {
+        let options = SiteOptions { slots: self.slots(), ..SiteOptions::default() };
         Ok(SiteHome::new(&self.home.home).open(&self.secret.ask()?, self.second_medium.as_deref(), options)?)
     }
 }
@@ -232,7 +240,10 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             let site = opened.open()?;
             site.store().check_day(Some(day_code.as_str()).filter(|code| *code != "none"))?;
             let round = match (pack, without_pack) {
-                (Some(pack), _) => site.open_round(&read(pack)?)?,
+                (Some(pack), _) => {
+                    let wrong = || format!("{} does not open a round here", pack.display());
+                    site.open_round(&read(pack)?).with_context(wrong)?
+                }
                 (None, Some(round)) => {
                     site.open_without_pack(*round)?;
                     *round
@@ -254,7 +265,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             let site = std::sync::Arc::new(opened.open()?);
             let known = site.programme();
             let headquarters: Box<dyn Headquarters> = match (usb, server) {
-                (Some(usb), _) => Box::new(Stick::new(usb, known.id())),
+                (Some(usb), _) => Box::new(Stick::new(usb, known.id())?),
                 (None, server) => {
                     let url = server.clone().context("give --usb or --server")?;
                     let key = Some(known.latest().issuer_log.key).filter(|_| url.starts_with("https"));
@@ -264,18 +275,21 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             let publisher = Publisher::new(site, home.published());
             let synced = sync(&publisher, &*headquarters, home.inbox())?;
             if *json {
-                return say_json(&synced);
+                say_json(&synced)?;
+                return rest_was_done(&synced.refused);
             }
             say(format!("{} leaves went up", synced.sent))?;
             for round in &synced.packs {
                 say(format!("the opening pack of round {round} is in inbox/"))?;
             }
             match synced.cosigned {
-                Some(size) => say(format!("cosigned up to {size} leaves")),
-                None => say("nothing is cosigned yet"),
+                Some(size) => say(format!("cosigned up to {size} leaves"))?,
+                None => say("nothing is cosigned yet")?,
             }
+            rest_was_done(&synced.refused)
         }
         Command::Operators(command) => command.run(command.opened().open()?.store()),
+        Command::Counter(command) => counter::run(command),
         Command::Announce { announcement, opened } => {
             opened.open()?.announce(&read(announcement)?)?;
             say("the site knows the newest version")

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::faults;
+
 /// Why a file cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -17,6 +19,20 @@ pub enum FileError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// A link, a device, or a folder where a file is expected, or the other way round.
+    #[error("{} is no plain file or folder, and was not touched. Take it off the stick, or use another one", path.display())]
+    Plain {
+        /// What it is.
+        path: PathBuf,
+    },
+    /// A file that is too long.
+    #[error("{} is longer than {most} bytes, and was not read. Take it off the stick, or use another one", path.display())]
+    Long {
+        /// The file.
+        path: PathBuf,
+        /// The most.
+        most: usize,
     },
     /// A file is there with other content.
     #[error("{} is there with other content. Nothing was overwritten: keep it and tell the auditors", path.display())]
@@ -60,6 +76,7 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
         file.sync_all()
     });
     written.map_err(failed)?;
+    faults::at("file-written");
     fs::rename(&temporary, path).map_err(FileError::at(path))?;
     sync_folder(folder)
 }
@@ -119,7 +136,7 @@ fn make_folder(folder: &Path) -> Result<(), FileError> {
 }
 
 #[cfg(unix)]
-fn sync_folder(folder: &Path) -> Result<(), FileError> {
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), FileError> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     match File::open(folder).and_then(|file| file.sync_all()) {
         // Some file systems of memory sticks cannot.
@@ -131,7 +148,7 @@ fn sync_folder(folder: &Path) -> Result<(), FileError> {
 }
 
 #[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> Result<(), FileError> {
+pub(crate) fn sync_folder(_folder: &Path) -> Result<(), FileError> {
     Ok(())
 }
 

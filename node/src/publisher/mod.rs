@@ -263,6 +263,23 @@ impl<S: LogOwner> Publisher<S> {
         self.show(&terms)
     }
 
+    /// The size of a checkpoint that this log's key signed, checked against the log. Nothing is published.
+    ///
+    /// # Errors
+    /// As [`Publisher::accept`], whatever witnesses say.
+    pub fn recognise(&self, note: &[u8]) -> Result<u64, PublishError> {
+        let _gate = self.gate();
+        let terms = self.owner.terms()?;
+        let verified = note::verify_checkpoint(note, &terms.log, &[], 0)?;
+        let (size, root) = (verified.checkpoint().size(), verified.checkpoint().root());
+        let (now, _) = self.claim()?;
+        if size > now {
+            return Err(PublishError::Behind { size: now, published: size });
+        }
+        self.claim_at(size, Some(root))?;
+        Ok(size)
+    }
+
     /// The signed checkpoint of a size that the log has reached, with cosignatures if enough were collected. The size is promised
     /// durably before it is signed.
     ///

@@ -119,3 +119,22 @@ fn a_full_pdf_takes() {
     let pdf = sheet().pdf(&ids, &codes).unwrap();
     println!("{MAX_PRINTED} slips: {:?}, {} bytes", start.elapsed(), pdf.len());
 }
+
+#[test]
+fn slips_are_erased_and_nothing_else_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (codes, ids) = (codes(1), identities(&["HH-1"]));
+    let (csv, pdf, other) = (path("slips.csv"), path("slips.pdf"), path("caseload.csv"));
+    sheet().write_csv(&csv, &ids, &codes).unwrap();
+    sheet().write_pdf(&pdf, &ids, &codes).unwrap();
+    fs::write(&other, "case_id,members\nHH-1,4\n").unwrap();
+    std::os::unix::fs::symlink(&csv, path("link")).unwrap();
+    for wrong in [other.clone(), path("link"), folder.path().to_owned()] {
+        assert!(matches!(forget(&[csv.clone(), wrong]), Err(SlipError::NoSlips(_))));
+    }
+    assert!(matches!(forget(&[csv.clone(), path("missing")]), Err(SlipError::File(_))));
+    assert!(csv.exists() && other.exists(), "none is gone before all were looked at");
+    forget(&[csv.clone(), pdf.clone()]).unwrap();
+    assert!(!csv.exists() && !pdf.exists() && other.exists());
+}

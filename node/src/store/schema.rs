@@ -89,13 +89,12 @@ CREATE TRIGGER fresh_not_spent BEFORE INSERT ON fresh
     WHEN EXISTS (SELECT 1 FROM spent WHERE key = NEW.key AND holder = NEW.holder AND voided = 0)
     BEGIN SELECT RAISE(ABORT, 'spent'); END;
 -- Visits of the open batch: the answer given, and whether goods went. Gone when the batch closes.
--- kept: 1 for one that outlives its batch, because its goods did not go and part of them is owed on a slip.
-CREATE TABLE visits (visit BLOB PRIMARY KEY, counter INTEGER NOT NULL, handed INTEGER NOT NULL, answer BLOB NOT NULL,
-    owed INTEGER NOT NULL, kept INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE visits (visit BLOB PRIMARY KEY, counter INTEGER NOT NULL, handed INTEGER NOT NULL, answer BLOB NOT NULL)
+    WITHOUT ROWID;
 -- How often officers stepped in: acts by round and counter, no visit.
 CREATE TABLE acts (round INTEGER, act TEXT, counter INTEGER, count INTEGER NOT NULL, PRIMARY KEY (round, act, counter))
     WITHOUT ROWID;
--- Owed slips: 0 open, 1 collected, 2 voided.
+-- Owed slips: 0 open, 1 collected, 2 voided, 3 handed over to the site's main store, which pays it.
 CREATE TABLE owed (holder BLOB PRIMARY KEY, round INTEGER NOT NULL, leaf BLOB NOT NULL, state INTEGER NOT NULL,
     collected_round INTEGER, handed INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 CREATE TABLE swapped (round INTEGER, key INTEGER, holder BLOB, PRIMARY KEY (round, key, holder)) WITHOUT ROWID;

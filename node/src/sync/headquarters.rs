@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use annona_protocol::ids::{Round, SiteId};
 use annona_transport::{Client, TransportError};
 
-use super::{Mirror, MirrorError, Received};
+use super::{Mirror, MirrorError, Package, Received};
 use crate::{
     publisher::{AnnounceError, Announcer},
     service::issuer::{IssuerError, IssuerService},
@@ -36,13 +36,25 @@ pub enum HqError {
     Answer(#[source] serde_json::Error),
 }
 
+impl HqError {
+    /// Whether the same may succeed later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Transport(error) => error.is_transient(),
+            Self::Mirror(error) => matches!(error, MirrorError::Locked),
+            Self::Issuer(error) => error.is_transient(),
+            Self::Announce(_) | Self::Stick(_) | Self::Answer(_) => false,
+        }
+    }
+}
+
 /// What headquarters do for sites.
 pub trait Headquarters {
-    /// The newest announcement, encoded.
+    /// The newest announcement, encoded; none on a stick that was not there yet.
     ///
     /// # Errors
     /// [`HqError`].
-    fn announcement(&self) -> Result<Vec<u8>, HqError>;
+    fn announcement(&self) -> Result<Option<Vec<u8>>, HqError>;
     /// A site's opening pack of a round, encoded; none before the freeze.
     ///
     /// # Errors
@@ -89,11 +101,11 @@ pub(crate) fn receive(
     package: &[u8],
 ) -> Result<Received, MirrorError> {
     let (id, header) = issuer.with_programme(|programme| (programme.id(), programme.latest().clone()));
+    let package = Package::from_bytes(package)?;
     let mirror = mirror.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let received = mirror.receive(id, &header, package)?;
-    let origin = super::Package::from_bytes(package)?.origin;
-    mirror.cosign(&header, &origin, witnesses)?;
-    Ok(Received { waits: received.waits, ..mirror.state(&header, &origin)? })
+    let received = mirror.receive(id, &header, &package)?;
+    mirror.cosign(&header, &package.origin, witnesses)?;
+    Ok(Received { waits: received.waits, ..mirror.state(&header, &package.origin)? })
 }
 
 /// What is here of a log. A witness that was out of reach before may be in reach now.
@@ -110,8 +122,8 @@ pub(crate) fn state(
 }
 
 impl Headquarters for Local<'_> {
-    fn announcement(&self) -> Result<Vec<u8>, HqError> {
-        Ok(self.announcer.announcement()?.to_vec())
+    fn announcement(&self) -> Result<Option<Vec<u8>>, HqError> {
+        Ok(Some(self.announcer.announcement()?.to_vec()))
     }
 
     fn pack(&self, round: Round, site: SiteId) -> Result<Option<Vec<u8>>, HqError> {
@@ -136,8 +148,8 @@ impl Headquarters for Local<'_> {
 pub struct Remote(pub Client);
 
 impl Headquarters for Remote {
-    fn announcement(&self) -> Result<Vec<u8>, HqError> {
-        Ok(self.0.get("/v1/announcement")?)
+    fn announcement(&self) -> Result<Option<Vec<u8>>, HqError> {
+        Ok(Some(self.0.get("/v1/announcement")?))
     }
 
     fn pack(&self, round: Round, site: SiteId) -> Result<Option<Vec<u8>>, HqError> {

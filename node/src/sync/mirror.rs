@@ -9,16 +9,17 @@ use std::{
 use annona_protocol::{
     ids::ProgrammeId,
     log::{
-        NoteError, SignedNote, TilePath, TreeHash, VerifierKey,
-        merkle::leaf_hash,
+        SignedNote, TilePath, TreeHash, VerifierKey,
+        merkle::{empty_root, leaf_hash},
         note::{KeyType, verify_checkpoint},
         tile::{self, TILE_WIDTH, TileKind},
     },
     programme::Header,
 };
 
-use super::{Package, PackageError};
+use super::{Package, PackageError, package::Proven};
 use crate::{
+    faults,
     publisher::{
         files::{self, FileError},
         owner::{LogTerms, verifier_key},
@@ -39,18 +40,15 @@ pub enum MirrorError {
         "the package is of another programme, or of a log that the manifest does not name. Check where it came from"
     )]
     Foreign,
-    /// The checkpoint is not the log's.
-    #[error("the package is not signed by its site's log: {0}. Make it again at the site")]
-    Checkpoint(#[source] NoteError),
-    /// The entries do not have the checkpoint's root.
-    #[error("the package's entries are not what its checkpoint signs. Make it again at the site")]
-    Entries,
     /// The site signed two logs.
     #[error("the package contradicts what this site sent before: its log was forked. Both are kept, in {}. Tell the auditors", kept.display())]
     Fork {
         /// Where the package is kept.
         kept: PathBuf,
     },
+    /// Too many packages wait.
+    #[error("too many packages of this log wait for what is before them. Bring those first")]
+    TooEarly,
     /// A file.
     #[error(transparent)]
     File(#[from] FileError),
@@ -66,10 +64,11 @@ impl MirrorError {
     /// The stable code for problems.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Package(_) => "package-malformed",
+            Self::Package(PackageError::Malformed(_)) => "package-malformed",
+            Self::Package(PackageError::Checkpoint(_)) => "package-unsigned",
+            Self::Package(PackageError::Entries) => "package-false",
             Self::Foreign => "package-foreign",
-            Self::Checkpoint(_) => "package-unsigned",
-            Self::Entries => "package-false",
+            Self::TooEarly => "package-early",
             Self::Fork { .. } => "package-fork",
             Self::File(_) => "file",
             Self::Locked => "received-locked",
@@ -79,7 +78,7 @@ impl MirrorError {
 }
 
 /// What became of a package.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Received {
     /// The folder of the log.
     pub log: String,
@@ -87,9 +86,14 @@ pub struct Received {
     pub size: u64,
     /// Whether the package waits for one before it.
     pub waits: bool,
+    /// The log's own checkpoint of that size: what the site signed itself it believes.
+    pub checkpoint: Option<String>,
     /// The newest checkpoint that enough witnesses cosigned.
     pub cosigned: Option<String>,
 }
+
+/// The most packages of a log that wait, and the most that are kept as evidence of a fork. Nobody needs a token to send one.
+const MOST_KEPT: usize = 16;
 
 /// The received logs of one programme.
 #[derive(Debug)]
@@ -162,30 +166,42 @@ impl Mirror {
     pub fn state(&self, header: &Header, origin: &str) -> Result<Received, MirrorError> {
         let known = known(header, origin)?;
         let folder = self.folder.join(&known.folder);
-        let size = head(&folder, &known.key)?.map_or(0, |(size, _)| size);
+        let head = head(&folder, &known.key)?;
+        let size = head.as_ref().map_or(0, |head| head.size);
+        let checkpoint = head.map(|head| head.note.to_string());
         let cosigned = files::read(&folder.join("cosigned"))?.and_then(|note| String::from_utf8(note).ok());
-        Ok(Received { log: known.folder, size, waits: false, cosigned })
+        Ok(Received { log: known.folder, size, waits: false, checkpoint, cosigned })
     }
 
     /// Takes a package in. Older is a no-op, a gap waits, a fork is kept aside with both its sides.
     ///
     /// # Errors
     /// [`MirrorError`].
-    pub fn receive(&self, programme: ProgrammeId, header: &Header, bytes: &[u8]) -> Result<Received, MirrorError> {
-        let package = Package::from_bytes(bytes)?;
+    pub fn receive(&self, programme: ProgrammeId, header: &Header, package: &Package) -> Result<Received, MirrorError> {
         if package.programme != programme {
             return Err(MirrorError::Foreign);
         }
         let known = known(header, &package.origin)?;
-        let size = self.apply(&known, &package, bytes)?;
-        let waits = size.is_none();
+        let waits = self.apply(&known, package)?.is_none();
         if waits {
-            let path = self.waiting(&known).join(format!("{:020}", package.from));
-            files::replace(&path, bytes)?;
+            self.keep_waiting(&known, package)?;
         } else {
             self.apply_waiting(&known)?;
         }
         Ok(Received { waits, ..self.state(header, &package.origin)? })
+    }
+
+    /// Keeps what came too early; it was proven, so nobody but the log's key fills the folder.
+    fn keep_waiting(&self, known: &Known, package: &Package) -> Result<(), MirrorError> {
+        let folder = self.waiting(known);
+        let to = package.from + package.entries.len() as u64;
+        let path = folder.join(format!("{:020}-{to:020}", package.from));
+        let waiting = files::list(&folder)?;
+        if waiting.len() >= MOST_KEPT && !waiting.contains(&path) {
+            return Err(MirrorError::TooEarly);
+        }
+        files::replace(&path, &package.to_bytes())?;
+        Ok(())
     }
 
     fn waiting(&self, known: &Known) -> PathBuf {
@@ -197,12 +213,10 @@ impl Mirror {
         for path in files::list(&self.waiting(known))? {
             let Some(bytes) = files::read(&path)? else { continue };
             // One that does not hold says so when it is sent again; it must not stop the others.
-            let done = Package::from_bytes(&bytes).map_err(MirrorError::from);
-            match done.and_then(|package| self.apply(known, &package, &bytes)) {
+            let package = Package::from_bytes(&bytes).map_err(MirrorError::from);
+            match package.and_then(|package| self.apply(known, &package)) {
                 Ok(None) => return Ok(()),
-                Ok(Some(_)) | Err(MirrorError::Fork { .. } | MirrorError::Entries | MirrorError::Package(_)) => {
-                    files::remove(&path)?;
-                }
+                Ok(Some(_)) | Err(MirrorError::Fork { .. } | MirrorError::Package(_)) => files::remove(&path)?,
                 Err(error) => return Err(error),
             }
         }
@@ -210,51 +224,42 @@ impl Mirror {
     }
 
     /// Appends what is new. None if something is missing before it.
-    fn apply(&self, known: &Known, package: &Package, bytes: &[u8]) -> Result<Option<u64>, MirrorError> {
+    fn apply(&self, known: &Known, package: &Package) -> Result<Option<u64>, MirrorError> {
         let folder = self.folder.join(&known.folder);
-        let verified = verify_checkpoint(&package.checkpoint, &known.key, &[], 0).map_err(MirrorError::Checkpoint)?;
-        let (to, root) = (verified.checkpoint().size(), verified.checkpoint().root());
-        if package.from.checked_add(package.entries.len() as u64) != Some(to) {
-            return Err(MirrorError::Entries);
-        }
-        let have = head(&folder, &known.key)?.map_or(0, |(size, _)| size);
+        let Proven { to, root } = package.prove(&known.key)?;
+        let (have, here) = head(&folder, &known.key)?.map_or((0, empty_root()), |head| (head.size, head.root));
         let files = Files { folder: &folder, size: have };
+        // Tiles that were damaged here must not accuse a site.
+        if tree::root(&files, have)? != here {
+            return Err(MirrorError::Damaged(folder));
+        }
         if to <= have {
-            return if tree::root(&files, to)? == root { Ok(Some(have)) } else { Err(self.fork(known, bytes)?) };
+            return if tree::root(&files, to)? == root { Ok(Some(have)) } else { Err(self.fork(known, package)?) };
         }
-        if package.from > have {
-            return Ok(None);
+        let Some(skip) = have.checked_sub(package.from) else { return Ok(None) };
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX).min(package.entries.len());
+        // The log's key signed both roots: nobody else can make these differ.
+        if package.frontier(skip)?.root() != here {
+            return Err(self.fork(known, package)?);
         }
-        let skip = usize::try_from(have - package.from).unwrap_or(usize::MAX);
-        let new = &package.entries[skip..];
-        let mut frontier = tree::frontier(&files, have)?;
-        for entry in new {
-            frontier.append(leaf_hash(entry)).map_err(|_| MirrorError::Entries)?;
-        }
-        if frontier.root() != root {
-            // Either the package is false, or the site signed two logs: its own prefix says which.
-            let own: Option<TreeHash> = (package.from == 0).then(|| {
-                package.entries.iter().map(|entry| leaf_hash(entry)).collect::<annona_protocol::log::Frontier>().root()
-            });
-            let is_fork = match own {
-                Some(own) => own == root,
-                None => {
-                    package.entries[..skip].iter().zip(package.from..).any(|(entry, at)| {
-                        tree::Hashes::hashes(&files, 0, at, 1).is_ok_and(|known| known != [leaf_hash(entry)])
-                    }) || skip == 0
-                }
-            };
-            return Err(if is_fork { self.fork(known, bytes)? } else { MirrorError::Entries });
-        }
-        append(&folder, have, new)?;
+        append(&folder, have, &package.entries[skip..])?;
+        faults::at("received");
         files::replace(&folder.join("checkpoint"), &package.checkpoint)?;
         Ok(Some(to))
     }
 
-    fn fork(&self, known: &Known, bytes: &[u8]) -> Result<MirrorError, MirrorError> {
-        let name = blake3::hash(bytes).to_hex();
-        let kept = self.folder.join(".quarantine").join(&known.folder).join(&name.as_str()[..16]);
-        files::replace(&kept, bytes)?;
+    /// Keeps a package that contradicts the log here, with the checkpoint that it contradicts.
+    fn fork(&self, known: &Known, package: &Package) -> Result<MirrorError, MirrorError> {
+        let folder = self.folder.join(".quarantine").join(&known.folder);
+        let bytes = package.to_bytes();
+        let kept = folder.join(&blake3::hash(&bytes).to_hex().as_str()[..16]);
+        // Each is evidence enough: a key that was stolen must not fill the disk.
+        if files::list(&folder)?.len() < 2 * MOST_KEPT {
+            if let Some(own) = files::read(&self.folder.join(&known.folder).join("checkpoint"))? {
+                files::replace(&kept.with_extension("checkpoint"), &own)?;
+            }
+            files::replace(&kept, &bytes)?;
+        }
         Ok(MirrorError::Fork { kept })
     }
 
@@ -265,9 +270,9 @@ impl Mirror {
     pub fn cosign(&self, header: &Header, origin: &str, witnesses: &[WitnessClient]) -> Result<bool, MirrorError> {
         let known = known(header, origin)?;
         let folder = self.folder.join(&known.folder);
-        let Some((size, mut note)) = head(&folder, &known.key)? else { return Ok(false) };
+        let Some(Head { size, mut note, .. }) = head(&folder, &known.key)? else { return Ok(false) };
         let log = header.sites.iter().flat_map(|site| &site.logs).find(|log| log.name == origin);
-        let terms = LogTerms::new(log.ok_or(MirrorError::Foreign)?, header).map_err(MirrorError::Checkpoint)?;
+        let terms = LogTerms::new(log.ok_or(MirrorError::Foreign)?, header).map_err(PackageError::Checkpoint)?;
         let path = folder.join("cosigned");
         let before = files::read(&path)?.and_then(|note| SignedNote::parse(&note).ok());
         let before = before.and_then(|note| note.text().parse::<annona_protocol::log::Checkpoint>().ok());
@@ -297,14 +302,21 @@ fn known(header: &Header, origin: &str) -> Result<Known, MirrorError> {
     let log = header.sites.iter().flat_map(|site| &site.logs).find(|log| log.name == origin);
     let log = log.ok_or(MirrorError::Foreign)?;
     let folder = crate::publisher::log_folder(header, origin).ok_or(MirrorError::Foreign)?;
-    Ok(Known { folder, key: verifier_key(log, KeyType::Log).map_err(MirrorError::Checkpoint)? })
+    Ok(Known { folder, key: verifier_key(log, KeyType::Log).map_err(PackageError::Checkpoint)? })
 }
 
-/// Size and note of the newest checkpoint of a received log.
-fn head(folder: &Path, key: &VerifierKey) -> Result<Option<(u64, SignedNote)>, MirrorError> {
+/// The newest checkpoint of a received log.
+struct Head {
+    size: u64,
+    root: TreeHash,
+    note: SignedNote,
+}
+
+fn head(folder: &Path, key: &VerifierKey) -> Result<Option<Head>, MirrorError> {
     let Some(bytes) = files::read(&folder.join("checkpoint"))? else { return Ok(None) };
     let verified = verify_checkpoint(&bytes, key, &[], 0).map_err(|_| MirrorError::Damaged(folder.to_owned()))?;
-    Ok(Some((verified.checkpoint().size(), verified.note().clone())))
+    let (size, root) = (verified.checkpoint().size(), verified.checkpoint().root());
+    Ok(Some(Head { size, root, note: verified.note().clone() }))
 }
 
 /// Writes the tiles of a log that grows. Run again after a crash it writes the same files.
@@ -325,7 +337,7 @@ fn append(folder: &Path, have: u64, new: &[Vec<u8>]) -> Result<(), MirrorError> 
     let (mut from, mut total) = (tail_from, size);
     for (at, chunk) in (from / width..).zip(entries.chunks(TILE_WIDTH.into())) {
         let path = tile_path(TileKind::Entries, at, size);
-        let content = tile::encode_bundle(chunk, at * width).map_err(|_| MirrorError::Entries)?;
+        let content = tile::encode_bundle(chunk, at * width).map_err(|_| PackageError::Entries)?;
         files::write_once(&folder.join(path.to_string()), &content)?;
     }
     for number in 0..8u8 {

@@ -4,6 +4,8 @@
 //! [`stick`] carries it in files. A package says whose log it is and which range it holds, and proves itself by the log's signed
 //! checkpoint: it may come late, twice, out of order, or half written.
 
+pub mod desk;
+mod folder;
 pub mod headquarters;
 mod mirror;
 mod package;

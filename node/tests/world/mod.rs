@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use annona_node::{
     authoring::{self, LOT, Officers, Parties, keys_of, signing_key},
     caseload::{Limits, SiteName},
-    publish::Witness,
     random::os as rng,
     service::{
         issuer::{Grant, IssuerSecrets, IssuerService, LotPlan},
@@ -24,13 +23,15 @@ use annona_protocol::{
     credential::Credential,
     draw::{DrawContext, DrawResponse, RollOverContext, RollOverResponse, SessionRequest},
     enrol::{EnrolContext, EnrolResponse, TicketGrant},
-    ids::{LineId, Round, SiteId, Slot, Units},
+    ids::{KeyIndex, LineId, Round, SiteId, Slot, Units},
     log::{
         leaf::{IssuerLeaf, LotLeaf},
         merkle::{self, inclusion_proof, leaf_hash},
         note::{Checkpoint, KeyType, VerifierKey, cosign, sign_checkpoint, verify_checkpoint},
     },
-    programme::{Announced, Announcement, Header, KeyCounts, Programme, TicketKind, statement::make_change},
+    programme::{
+        Announced, Announcement, Header, KeyCounts, KeyId, LogKey, Programme, TicketKind, statement::make_change,
+    },
     redeem::{RedeemRequest, RedeemResponse, VoidRequest},
     registry::tag,
     secret::SecretScalar,
@@ -95,7 +96,7 @@ pub fn world_until(tickets: usize, expires: Round, change: impl Fn(&mut Header))
         issuer_key: secrets.credential.public(),
         issuer_log: PublicKey::of(&secrets.log),
         officers: &officers,
-        witness: Witness::new("witness.example", witness.clone(), 0).log_key(),
+        witness: LogKey { name: "witness.example".into(), key: PublicKey::of(&witness) },
         sites: &sites,
     };
     let mut header = authoring::genesis(&parties, &Limits::default());
@@ -130,15 +131,19 @@ pub fn world_until(tickets: usize, expires: Round, change: impl Fn(&mut Header))
     let signatures = officers.sign(tag::LOT, &message, 2);
     issuer.approve_lot(&LotLeaf { signatures, ..plan.unsigned() }).unwrap();
 
-    let master = RoundMaster::generate(rng);
-    let (header, keys) = issuer.with_programme(|programme| {
-        let keys = authoring::round_keys(programme.latest(), &master, ROUND).unwrap();
-        (authoring::with_keys(programme.latest(), programme.keys(), &keys), keys)
-    });
-    issuer.append_version(&officers.sign_header(header), &keys).unwrap();
-    issuer.open_round(ROUND, &master).unwrap();
-    let masters = BTreeMap::from([(ROUND, master)]);
-    World { homes, issuer, masters, secrets: bytes, codes, site_keys, witness, officers, round: ROUND }
+    let mut world = World {
+        homes,
+        issuer,
+        masters: BTreeMap::new(),
+        secrets: bytes,
+        codes,
+        site_keys,
+        witness,
+        officers,
+        round: ROUND,
+    };
+    world.begin(ROUND, |_| {});
+    world
 }
 
 pub fn slots() -> Slots {
@@ -170,6 +175,27 @@ pub struct Open {
 }
 
 impl World {
+    /// A version with the keys of a round.
+    pub fn prepare(&mut self, round: Round) {
+        self.prepare_with(round, |_| {});
+    }
+
+    fn prepare_with(&mut self, round: Round, change: impl Fn(&mut Header)) {
+        let master = RoundMaster::generate(&mut rng());
+        let (header, keys) = self.issuer.with_programme(|programme| {
+            let mut keys = authoring::round_keys(programme.latest(), &master, round).unwrap();
+            if programme.latest().sites[0].slots > 0 {
+                let anywhere = KeyId { line: CASH, value: 1, round, site: None, slot: None };
+                keys.push(*master.derive(anywhere).unwrap().entry());
+            }
+            let mut next = authoring::with_keys(programme.latest(), programme.keys(), &keys);
+            change(&mut next);
+            (next, keys)
+        });
+        self.issuer.append_version(&self.officers.sign_header(header), &keys).unwrap();
+        self.masters.insert(round, master);
+    }
+
     pub fn programme(&self) -> Programme {
         self.issuer.with_programme(Clone::clone)
     }
@@ -185,16 +211,8 @@ impl World {
 
     /// A version with the keys of another round, changed as the office likes, signed; and the round is open.
     pub fn begin(&mut self, round: Round, change: impl Fn(&mut Header)) {
-        let master = RoundMaster::generate(&mut rng());
-        let (header, keys) = self.issuer.with_programme(|programme| {
-            let keys = authoring::round_keys(programme.latest(), &master, round).unwrap();
-            let mut next = authoring::with_keys(programme.latest(), programme.keys(), &keys);
-            change(&mut next);
-            (next, keys)
-        });
-        self.issuer.append_version(&self.officers.sign_header(header), &keys).unwrap();
-        self.issuer.open_round(round, &master).unwrap();
-        self.masters.insert(round, master);
+        self.prepare_with(round, change);
+        self.issuer.open_round(round, &self.masters[&round]).unwrap();
         self.round = round;
     }
 
@@ -251,8 +269,19 @@ impl World {
     }
 
     pub fn drawn_on(&self, ticket: usize, slot: Option<Slot>, units: &[(LineId, u64)]) -> (Credential, Vec<Voucher>) {
+        self.drawn_keys(ticket, self.keys_on(1, slot, units))
+    }
+
+    /// A household that has drawn so many units of cash for any site; only a world with slots has such vouchers.
+    pub fn drawn_anywhere(&self, ticket: usize, units: u32) -> (Credential, Vec<Voucher>) {
+        let programme = self.programme();
+        let at = programme.keys().iter().position(|entry| entry.id.site.is_none()).unwrap();
+        self.drawn_keys(ticket, vec![(KeyIndex(u32::try_from(at).unwrap()), units)])
+    }
+
+    fn drawn_keys(&self, ticket: usize, keys: KeyCounts) -> (Credential, Vec<Voucher>) {
         let credential = self.roll_over(&self.enrol_with(ticket));
-        self.draw(&credential, slot, units)
+        self.draw_keys(&credential, keys)
     }
 
     /// A draw at the first site.
@@ -262,7 +291,10 @@ impl World {
         slot: Option<Slot>,
         units: &[(LineId, u64)],
     ) -> (Credential, Vec<Voucher>) {
-        let keys = self.keys_on(1, slot, units);
+        self.draw_keys(credential, self.keys_on(1, slot, units))
+    }
+
+    fn draw_keys(&self, credential: &Credential, keys: KeyCounts) -> (Credential, Vec<Voucher>) {
         let offer = self.session(&keys);
         let programme = self.programme();
         let view = programme.in_force(self.round).unwrap();

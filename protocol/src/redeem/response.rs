@@ -40,7 +40,7 @@ pub struct RedeemResponse {
     pub units: Vec<(LineId, Units)>,
     /// One receipt a voucher; none for a collection.
     pub receipts: Vec<Receipt>,
-    /// What the site owes, if stock ran out.
+    /// The slip for what the site owes, if stock ran out: in every answer to the visit, also once the rest was handed over.
     pub owed: Option<OwedSlip>,
 }
 
@@ -94,7 +94,12 @@ impl RedeemResponse {
             Some(slip) => check_owed(slip, place, &key, spares)?,
             None => &[],
         };
-        self.check_units(owed, &shown)
+        match self.outcome {
+            Outcome::Accepted => self.check_units(owed, &shown),
+            // Some goods may have gone, and the slip may be of more vouchers than these: receipts stand for what was accepted.
+            Outcome::AlreadyAccepted => rest_of(&shown, &self.units).map(drop),
+            Outcome::AlreadyHandedOver | Outcome::AcceptedAtCounter => self.check_units(&[], &shown),
+        }
     }
 
     /// Checks the answer to a collection on a slip.
@@ -111,19 +116,12 @@ impl RedeemResponse {
         self.check_units(&[], &slip.content.lines.iter().copied().collect())
     }
 
-    /// Goods that are due and what is owed add up to what was redeemed; where no goods are due, no more is owed than that.
+    /// Goods that are due and what is owed add up to what was redeemed; or none are due.
     fn check_units(&self, owed: &[(LineId, Units)], redeemed: &BTreeMap<LineId, Units>) -> Result<(), ResponseError> {
-        let ascending = |list: &[(LineId, Units)]| list.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        if !ascending(&self.units) || !ascending(owed) {
-            return Err(ResponseError::Units);
-        }
-        let mut left = redeemed.clone();
-        for (line, units) in self.units.iter().chain(owed).filter(|(_, units)| units.0 > 0) {
-            let open = left.get_mut(line).ok_or(ResponseError::Units)?;
-            open.0 = open.0.checked_sub(units.0).ok_or(ResponseError::Units)?;
-        }
         let holds = match self.outcome {
-            Outcome::Accepted | Outcome::AlreadyAccepted => left.values().all(|units| units.0 == 0),
+            Outcome::Accepted | Outcome::AlreadyAccepted => {
+                rest_of(&rest_of(redeemed, &self.units)?, owed)?.values().all(|units| units.0 == 0)
+            }
             Outcome::AlreadyHandedOver | Outcome::AcceptedAtCounter => self.units.is_empty(),
         };
         if holds { Ok(()) } else { Err(ResponseError::Units) }
@@ -156,6 +154,19 @@ impl RedeemResponse {
     }
 }
 
+/// What is left of units by line, less a list that is ascending by line and within them.
+fn rest_of(of: &BTreeMap<LineId, Units>, less: &[(LineId, Units)]) -> Result<BTreeMap<LineId, Units>, ResponseError> {
+    if !less.windows(2).all(|pair| pair[0].0 < pair[1].0) {
+        return Err(ResponseError::Units);
+    }
+    let mut rest = of.clone();
+    for (line, units) in less.iter().filter(|(_, units)| units.0 > 0) {
+        let open = rest.get_mut(line).ok_or(ResponseError::Units)?;
+        open.0 = open.0.checked_sub(units.0).ok_or(ResponseError::Units)?;
+    }
+    Ok(rest)
+}
+
 /// The missing units of a slip that is this place's and made out to one of the keys.
 fn check_owed<'a>(
     slip: &'a OwedSlip,
@@ -166,6 +177,9 @@ fn check_owed<'a>(
     let terms = slip.verify(key)?;
     if terms.place != *place {
         return Err(ResponseError::Place);
+    }
+    if !terms.lines.windows(2).all(|pair| pair[0].0 < pair[1].0) {
+        return Err(ResponseError::Units);
     }
     if spares.contains(&terms.holder) { Ok(&terms.lines) } else { Err(ResponseError::Holder) }
 }

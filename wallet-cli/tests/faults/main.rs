@@ -1,6 +1,7 @@
 //! A wallet over a link that fails in every way and is killed at every step: nothing is lost, nothing is doubled.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod visits;
 mod world;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use annona_protocol::{
 };
 use annona_wallet::{Agent, AgentError, Choice, Endpoint, Link, Persist, Refusal, Task, Wallet, WalletError};
 
-use world::{CASH, Disk, FOOD, Fault, NORTH, SLIP, SOUTH, Wire, World, agent, disk, rng};
+use world::{CASH, Disk, FOOD, Fault, NORTH, SOUTH, Site, Wire, World, agent, disk, rng};
 
 const FAULTS: [Fault; 5] = [Fault::LostBefore, Fault::LostAfter, Fault::Twice, Fault::Flipped, Fault::Busy];
 
@@ -68,7 +69,12 @@ fn at_issuer<P: Persist, L: Link>(agent: &mut Agent<P, L>, world: &World, seed: 
 }
 
 /// What it wants of the site: everything there, and what is owed.
-fn at_site<P: Persist, L: Link>(agent: &mut Agent<P, L>, world: &World, seed: u64) -> Result<(), AgentError> {
+fn at_site<P: Persist, L: Link>(
+    agent: &mut Agent<P, L>,
+    world: &World,
+    site: &Site,
+    seed: u64,
+) -> Result<(), AgentError> {
     let (view, rng) = (world.view(), &mut rng(seed));
     for (_, result) in agent.resume(world.programme(), rng)? {
         result?;
@@ -78,7 +84,8 @@ fn at_site<P: Persist, L: Link>(agent: &mut Agent<P, L>, world: &World, seed: u6
     }
     let slips: Vec<_> = agent.wallet().owed().cloned().collect();
     for slip in slips {
-        SLIP.set(Some(slip.clone()));
+        // What was missing has come.
+        site.set_stock(slip.content.lines.iter().copied().collect()).unwrap();
         agent.collect(&view, slip.content.holder, rng)?;
     }
     Ok(())
@@ -158,10 +165,10 @@ fn visit(case: &str, set_up: impl Fn(&Wire<'_>), dies: bool) -> (usize, usize) {
     let site = world.site(food - 2, 1000);
     let wire = Wire::new(&world.issuer, Some(&site), 6);
     set_up(&wire);
-    let first = at_site(&mut agent(&disk, &wire), &world, 7);
+    let first = at_site(&mut agent(&disk, &wire), &world, &site, 7);
     assert_eq!(first.is_err(), dies, "{case}: {first:?}");
     if dies {
-        at_site(&mut agent(&disk, &wire), &world, 8).unwrap_or_else(|error| panic!("{case}: {error}"));
+        at_site(&mut agent(&disk, &wire), &world, &site, 8).unwrap_or_else(|error| panic!("{case}: {error}"));
     }
     let wallet = state(&disk);
     let rest: u64 = held(&world.view(), &wallet).iter().filter(|((at, _), _)| *at == NORTH.0).map(|(_, n)| n).sum();
@@ -176,11 +183,12 @@ fn visit(case: &str, set_up: impl Fn(&Wire<'_>), dies: bool) -> (usize, usize) {
     let latest = wallet.latest().unwrap();
     assert_eq!(latest.units, [(FOOD, Units(2))], "{case}");
     let (messages, steps) = (wire.count.get(), wire.power.steps.get());
-    let (statement, _) = site.close_round().unwrap();
+    let statement = site.close_round().unwrap();
     let units: BTreeMap<LineId, u64> = statement.content.units.iter().map(|(line, units)| (*line, units.0)).collect();
     let expected = before.iter().filter(|((at, _), _)| *at == NORTH.0).map(|((_, line), units)| (*line, *units));
     assert_eq!(units, expected.collect(), "{case}");
     assert_eq!(statement.content.owed, [(FOOD, Units(2))], "{case}");
+    assert_eq!(statement.content.collected, [(FOOD, Units(2))], "{case}");
     (messages, steps)
 }
 
@@ -301,7 +309,7 @@ fn hostile_answers_change_nothing() {
     let world = World::new();
     let mut wallets = [0, 1].map(|_| Wallet::new(world.programme().id()));
     let wire = Wire::new(&world.issuer, None, 3);
-    let mut generator = rng(20);
+    let (mut generator, seed) = (rng(20), std::cell::Cell::new(21));
     for step in 0..4 {
         let view = world.view();
         let mut answers = Vec::new();
@@ -321,7 +329,9 @@ fn hostile_answers_change_nothing() {
             answers.push(wire.send(outgoing.endpoint, &outgoing.body).unwrap());
         }
         let absorb = |wallet: &mut Wallet, answer: &[u8]| {
-            wallet.absorb(world.programme(), Task::Credential, answer, &mut rng(21))
+            // Two wallets have two generators: the issuer refuses a second slot of one id.
+            seed.set(seed.get() + 1);
+            wallet.absorb(world.programme(), Task::Credential, answer, &mut rng(seed.get()))
         };
         let before = wallets[0].encode();
         // An offer of a session can be anybody's: what it leads to is what has to verify.
@@ -366,8 +376,14 @@ fn what_a_site_refuses_stays_and_the_rest_goes() {
     // All but the refused one and the one for the other site.
     assert_eq!((wallet.receipts().len(), wallet.vouchers().len(), wallet.refusals().len()), (all - 2, 2, 1));
     assert_eq!(wallet.refusals()[0].content.marks, [first]);
-    let again = agent(&disk, &wire).redeem(&view, NORTH, Choice::These(&[first]), &mut rng(32));
-    assert!(matches!(again, Err(AgentError::Wallet(WalletError::VoucherNotFree))));
+    // By itself it goes nowhere; when asked to, to the site that has seen it, for its receipt.
+    let none = agent(&disk, &wire).redeem(&view, NORTH, Choice::All, &mut rng(32));
+    assert!(matches!(none, Err(AgentError::Wallet(WalletError::NothingToRedeem))));
+    let again = agent(&disk, &wire).redeem(&view, NORTH, Choice::These(&[first]), &mut rng(33)).unwrap();
+    assert_eq!(again.outcome, Outcome::AlreadyAccepted);
+    let wallet = state(&disk);
+    assert_eq!((wallet.receipts().len(), wallet.vouchers().len(), wallet.faults().len()), (all - 1, 1, 0));
+    assert!(wallet.receipts().contains(&state(&copy).receipts()[0]));
 }
 
 /// A quote that is gone: the same vouchers under another one.

@@ -1,35 +1,36 @@
-//! An issuer and a site in memory, and a link to them that loses, repeats, changes and refuses as a test says.
+//! An issuer and sites over real stores on disk, and a link to them that loses, repeats, changes and refuses as a test says.
+
+#[path = "../../../node/tests/world/mod.rs"]
+mod parties;
 
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     io,
+    ops::Deref,
+    path::PathBuf,
     rc::Rc,
 };
 
 use annona_node::{
-    authoring::{self, LOT, Officers, Parties, signing_key},
-    caseload::{Limits, SiteName},
-    issuer::{Issuer, IssuerError},
-    publish::{Log, Witness},
-    site::Site,
+    service::{
+        issuer::{IssuerError, IssuerService},
+        site::{SiteError, SiteOptions, SiteService},
+    },
+    store::{Role, Store},
 };
 use annona_protocol::{
-    credential::IssuerKey,
     draw::DrawRequest,
     group::PublicScalar,
     ids::{Digest, LineId, Round, SiteId, Units},
-    log::leaf::{IssuerLeaf, OwedLeaf},
+    log::leaf::IssuerLeaf,
     programme::{InForce, Programme},
-    redeem::{CollectRequest, Outcome, RedeemResponse},
-    signature::PublicKey,
-    slip::{OpeningPack, OwedSlip},
-    swap::SwapError,
+    slip::OpeningPack,
     ticket::TicketCode,
     wire::{Message, request_digest},
 };
 use annona_wallet::{Agent, Backoff, Endpoint, Link, LinkError, Refusal, Wallet};
-use ed25519_dalek::SigningKey;
+pub(crate) use parties::COUNTER;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 pub(crate) const FOOD: LineId = LineId(1);
@@ -42,79 +43,107 @@ pub(crate) fn rng(seed: u64) -> ChaCha20Rng {
 }
 
 pub(crate) struct World {
-    pub(crate) issuer: Issuer,
-    codes: Vec<[u8; 10]>,
-    site_keys: Vec<SigningKey>,
+    parties: parties::World,
+    programme: Programme,
+    homes: Cell<usize>,
+}
+
+impl Deref for World {
+    type Target = parties::World;
+
+    fn deref(&self) -> &parties::World {
+        &self.parties
+    }
 }
 
 impl World {
     /// Two sites, round 1 open, two tickets: four members, one child.
     pub(crate) fn new() -> Self {
-        let rng = &mut rng(1);
-        let site_keys: Vec<SigningKey> = (0..2).map(|_| signing_key(rng)).collect();
-        let names = ["north", "south"].map(|name| SiteName::parse(name).unwrap());
-        let sites: Vec<_> = names.into_iter().zip(site_keys.iter().map(PublicKey::of)).collect();
-        let (key, log_key, officers) = (IssuerKey::generate(rng), signing_key(rng), Officers::generate(3, rng));
-        let witness = Witness::new("witness.example", signing_key(rng), 0);
-        let parties = Parties {
-            issuer_key: key.public(),
-            issuer_log: PublicKey::of(&log_key),
-            officers: &officers,
-            witness: witness.log_key(),
-            sites: &sites,
-        };
-        let genesis = officers.sign_header(authoring::genesis(&parties, &Limits::default()));
-        let mut issuer = Issuer::new(genesis, key, log_key, officers).unwrap();
-        let codes = issuer.import_lot(LOT, vec![(Round(12), vec![4, 1]); 2], rng).unwrap();
-        issuer.open_round(Round(1), rng).unwrap();
-        Self { issuer, codes: codes.iter().map(|code| *code.expose()).collect(), site_keys }
+        let parties = parties::world_of(2);
+        Self { programme: parties.programme(), parties, homes: Cell::new(0) }
     }
 
     pub(crate) fn programme(&self) -> &Programme {
-        self.issuer.programme()
+        &self.programme
     }
 
     pub(crate) fn view(&self) -> InForce<'_> {
-        self.programme().in_force(Round(1)).unwrap()
+        self.programme.in_force(Round(1)).unwrap()
     }
 
     pub(crate) fn ticket(&self, at: usize) -> TicketCode {
-        TicketCode::from_bytes(self.codes[at])
+        TicketCode::from_bytes(*self.codes[at].expose())
     }
 
     /// The first site, after the freeze.
-    pub(crate) fn site(&self, food: u64, cash: u64) -> Site<'_> {
+    pub(crate) fn site(&self, food: u64, cash: u64) -> Site {
         self.site_with(&self.pack(), food, cash)
     }
 
     /// Freezes the round: the first site's pack.
     pub(crate) fn pack(&self) -> OpeningPack {
-        self.issuer.freeze(Round(1), &mut rng(2)).unwrap().remove(0)
+        self.issuer.freeze(Round(1)).unwrap().remove(0)
     }
 
-    pub(crate) fn site_with(&self, pack: &OpeningPack, food: u64, cash: u64) -> Site<'_> {
+    /// A store of the first site that has seen no visit.
+    pub(crate) fn site_with(&self, pack: &OpeningPack, food: u64, cash: u64) -> Site {
+        self.homes.set(self.homes.get() + 1);
+        let home = self.parties.homes.path().join(format!("north-{}", self.homes.get()));
+        let key = &self.site_keys[0];
+        SiteService::create(&home, self.programme.id(), &self.announcement(), NORTH, key).unwrap();
+        let site = Site::open(home, key);
+        site.open_round(&pack.encode()).unwrap();
         let mut stock: BTreeMap<LineId, Units> =
             self.view().header.lines.iter().map(|line| (line.id, Units(1000))).collect();
         stock.extend([(FOOD, Units(food)), (CASH, Units(cash))]);
-        Site::open(self.view(), pack, self.site_keys[0].clone(), Log::default(), stock).unwrap()
+        site.set_stock(stock).unwrap();
+        site
     }
 
     /// How many enrolments, roll-overs, draws and swaps the issuer has logged.
     pub(crate) fn logged(&self) -> [usize; 4] {
-        self.issuer.close_batch(Round(1)).unwrap();
+        self.issuer.close_batch().unwrap();
         let mut counts = [0; 4];
-        self.issuer.with_log(|log| {
-            for entry in log.entries() {
-                match IssuerLeaf::decode(entry).unwrap() {
-                    IssuerLeaf::Enrol(_) => counts[0] += 1,
-                    IssuerLeaf::RollOver(_) => counts[1] += 1,
-                    IssuerLeaf::Draw(_) => counts[2] += 1,
-                    IssuerLeaf::Swap(_) => counts[3] += 1,
-                    _ => {}
-                }
+        for entry in parties::entries(self.issuer.store()) {
+            match IssuerLeaf::decode(&entry).unwrap() {
+                IssuerLeaf::Enrol(_) => counts[0] += 1,
+                IssuerLeaf::RollOver(_) => counts[1] += 1,
+                IssuerLeaf::Draw(_) => counts[2] += 1,
+                IssuerLeaf::Swap(_) => counts[3] += 1,
+                _ => {}
             }
-        });
+        }
         counts
+    }
+}
+
+/// The first site.
+pub(crate) struct Site {
+    home: PathBuf,
+    service: SiteService,
+}
+
+impl Deref for Site {
+    type Target = SiteService;
+
+    fn deref(&self) -> &SiteService {
+        &self.service
+    }
+}
+
+impl Site {
+    fn open(home: PathBuf, key: &ed25519_dalek::SigningKey) -> Self {
+        let store = Store::open(&home, Role::Site).unwrap();
+        let service = SiteService::open(store, key.clone(), SiteOptions::default()).unwrap();
+        Self { home, service }
+    }
+
+    /// Stops, as a kill would, and starts again from its disk: quotes are gone.
+    pub(crate) fn restarted(self) -> Self {
+        let Self { home, service } = self;
+        let key = service.key().clone();
+        drop(service);
+        Self::open(home, &key)
     }
 }
 
@@ -142,13 +171,12 @@ pub(crate) enum Fault {
 
 /// The link.
 pub(crate) struct Wire<'a> {
-    pub(crate) issuer: &'a Issuer,
-    pub(crate) site: Option<&'a Site<'a>>,
+    pub(crate) issuer: &'a IssuerService,
+    pub(crate) site: Option<&'a Site>,
     rng: RefCell<ChaCha20Rng>,
     /// Which message has which fault, counted from 0.
     pub(crate) faults: RefCell<BTreeMap<usize, Fault>>,
     pub(crate) count: Cell<usize>,
-    collected: RefCell<Vec<Digest>>,
     pub(crate) power: Rc<Power>,
     pub(crate) sent: RefCell<Vec<(Endpoint, Digest)>>,
 }
@@ -178,14 +206,13 @@ fn lost() -> LinkError {
 }
 
 impl<'a> Wire<'a> {
-    pub(crate) fn new(issuer: &'a Issuer, site: Option<&'a Site<'a>>, seed: u64) -> Self {
+    pub(crate) fn new(issuer: &'a IssuerService, site: Option<&'a Site>, seed: u64) -> Self {
         Self {
             issuer,
             site,
             rng: RefCell::new(rng(seed)),
             faults: RefCell::default(),
             count: Cell::new(0),
-            collected: RefCell::default(),
             power: Rc::default(),
             sent: RefCell::default(),
         }
@@ -199,46 +226,22 @@ impl<'a> Wire<'a> {
             Endpoint::Session => issuer.open_session(body, rng),
             Endpoint::Draw => issuer.draw(body, rng),
             Endpoint::Swap => issuer.swap(body),
-            Endpoint::Quote(_) => return Ok(self.site.unwrap().quote(rng).encode()),
-            Endpoint::Redeem(_) => return self.redeem(body),
-            Endpoint::Collect(_) => return self.collect(body),
+            Endpoint::Quote(_) => return self.at_site(|site| Ok(site.quote(COUNTER, rng)?.encode())),
+            Endpoint::Redeem(_) => return self.at_site(|site| Ok(site.redeem(body)?.encode())),
+            Endpoint::Collect(_) => return self.at_site(|site| Ok(site.collect(body)?.encode())),
             Endpoint::Amend => unreachable!("no test amends"),
         };
-        answer.map_err(|error| match error {
-            IssuerError::SessionGone(word) => refusal("session-gone", Some(word.encode())),
-            IssuerError::Spent => refusal("spent", None),
-            IssuerError::Swap(SwapError::Session) => refusal("swap-session-gone", None),
-            _ => refusal("invalid", None),
+        answer.map_err(|error| match &error {
+            IssuerError::SessionGone(word) => refusal(error.code(), Some(word.encode())),
+            _ => refusal(error.code(), None),
         })
     }
 
-    fn redeem(&self, body: &[u8]) -> Result<Vec<u8>, LinkError> {
-        let accepted = self.site.unwrap().redeem(body).map_err(|slip| {
-            let code = slip.content.code.code();
-            refusal(code, Some(slip.encode()))
-        })?;
-        let response = RedeemResponse {
-            outcome: Outcome::Accepted,
-            visit: request_digest(body),
-            units: accepted.units.into_iter().collect(),
-            receipts: accepted.receipts,
-            owed: accepted.owed,
-        };
-        Ok(response.encode())
-    }
-
-    /// The site of the first round does not collect: the test does, once for a slip.
-    fn collect(&self, body: &[u8]) -> Result<Vec<u8>, LinkError> {
-        let request = CollectRequest::decode(body).unwrap();
-        let slip: OwedSlip = SLIP.with_borrow(|slip| slip.clone().unwrap());
-        let terms = slip.content;
-        let leaf = OwedLeaf { round: terms.place.round, lines: terms.lines.clone(), holder: terms.holder };
-        request.verify(&terms.place, &leaf).unwrap();
-        let first = !self.collected.borrow().contains(&Digest(request.holder.0));
-        self.collected.borrow_mut().push(Digest(request.holder.0));
-        let outcome = if first { Outcome::Accepted } else { Outcome::AlreadyAccepted };
-        let (visit, receipts) = (Digest(request.holder.0), Vec::new());
-        Ok(RedeemResponse { outcome, visit, units: terms.lines, receipts, owed: None }.encode())
+    fn at_site(&self, act: impl FnOnce(&Site) -> Result<Vec<u8>, SiteError>) -> Result<Vec<u8>, LinkError> {
+        act(self.site.unwrap()).map_err(|error| match &error {
+            SiteError::Refused(slip) => refusal(error.code(), Some(slip.encode())),
+            _ => refusal(error.code(), None),
+        })
     }
 
     /// Uses the session of a draw up with a show that does not verify.
@@ -247,11 +250,6 @@ impl<'a> Wire<'a> {
         request.show.serial = PublicScalar(request.show.serial.0 + request.show.serial.0);
         assert!(self.act(Endpoint::Draw, &request.encode()).is_err());
     }
-}
-
-thread_local! {
-    /// The slip that is to be collected, for the link's side of the site.
-    pub(crate) static SLIP: RefCell<Option<OwedSlip>> = const { RefCell::new(None) };
 }
 
 impl Link for Wire<'_> {

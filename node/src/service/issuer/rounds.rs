@@ -36,8 +36,8 @@ impl IssuerService {
     /// Puts the newest version in force for a round and opens it for draws.
     ///
     /// # Errors
-    /// [`IssuerError::Master`] if the master does not give the listed keys, [`IssuerError::Ahead`] if an earlier round than
-    /// the policy lets requests run ahead of is not closed, [`IssuerError::Round`] if it was opened before.
+    /// [`IssuerError::Master`] if the master does not give the listed keys, [`IssuerError::Ahead`] if this round and one that is
+    /// open would be further apart than the policy lets requests run ahead, [`IssuerError::Round`] if it was opened before.
     pub fn open_round(&self, round: Round, master: &RoundMaster) -> Result<(), IssuerError> {
         let mut guard = self.view.write().unwrap_or_else(PoisonError::into_inner);
         let mut programme = guard.programme.clone();
@@ -46,12 +46,16 @@ impl IssuerService {
         let derived = RoundKeys::derive(&programme.in_force(round)?, master).map_err(|_| IssuerError::Master(round))?;
         let advance = programme.latest().policy.advance;
         let done = self.store.write(move |connection| {
-            let lowest: Option<u32> =
-                connection.query_row("SELECT min(round) FROM rounds WHERE closed = 0", [], |row| row.get(0))?;
-            if let Some(lowest) = lowest
-                && round.0 > lowest.saturating_add(advance)
-            {
-                return Err(IssuerError::Ahead(Round(lowest)));
+            // An older round beside a newer one runs as far behind as the newer one runs ahead.
+            let far: Option<u32> = connection
+                .query_row(
+                    "SELECT round FROM rounds WHERE closed = 0 AND abs(round - ?1) > ?2 ORDER BY round LIMIT 1",
+                    [round.0, advance],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            if let Some(far) = far {
+                return Err(IssuerError::Ahead(Round(far)));
             }
             let opened = connection.execute(
                 "INSERT OR IGNORE INTO rounds (round, manifest) VALUES (?1, ?2)",

@@ -23,6 +23,7 @@ use annona_protocol::{
     slip::{Place, RefusalSlip, Signed},
     wire::{DecodeError, Message},
 };
+pub use counters::{CounterState, TakenIn};
 use ed25519_dalek::SigningKey;
 pub use quotes::{CounterId, Quotes};
 use rusqlite::{OptionalExtension as _, params};
@@ -101,20 +102,25 @@ pub enum SiteError {
     NotACounter,
     /// A counter's package of another place or batch.
     #[error(
-        "the counter's package is of another site, round, batch or slot. Take the packages of the batch that is open"
+        "the file is of another site, round, counter or slot, or not what this command takes. Check which file it is"
     )]
     HandoverOther,
     /// A counter's package that does not hold.
-    #[error("the counter's package is damaged, or not this site's. Make it again at the counter")]
+    #[error("the counter's file is damaged, or not this site's. Make it again where it came from")]
     HandoverFalse,
     /// A counter's round ends before everything was handed in.
-    #[error("the counter's last batch was not handed in. Take its package to the main store first")]
-    HandoverWaits,
-    /// Two counters accepted one voucher.
     #[error(
-        "a voucher of the counter's package was accepted here before: the counters shared a slot. Tell the supervisor"
+        "not all of the counter's packages were handed in. Take them to the main store, and its confirmation back, first"
     )]
-    HandoverDouble,
+    HandoverWaits,
+    /// A batch that closes before every counter has handed over.
+    #[error("the counter of {} did not hand over since the last batch. Take its package in, or dismiss the counter", slots(.0))]
+    CounterMissing(Vec<Slot>),
+    /// Slots that are not to be had.
+    #[error(
+        "each slot is one counter's, and these are this store's, another counter's, or none of the site. Choose others"
+    )]
+    SlotTaken,
     /// The message does not decode.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -130,6 +136,11 @@ pub enum SiteError {
     /// The log is full.
     #[error(transparent)]
     Log(#[from] MerkleError),
+}
+
+fn slots(slots: &[Slot]) -> String {
+    let slots: Vec<String> = slots.iter().map(|slot| format!("slot {}", slot.0)).collect();
+    slots.join(", ")
 }
 
 impl From<rusqlite::Error> for SiteError {
@@ -166,7 +177,8 @@ impl SiteError {
             Self::HandoverOther => "handover-other",
             Self::HandoverFalse => "handover-false",
             Self::HandoverWaits => "handover-waits",
-            Self::HandoverDouble => "handover-double",
+            Self::CounterMissing(_) => "counter-missing",
+            Self::SlotTaken => "slot-taken",
             Self::Decode(_) => "malformed",
             Self::Busy(_) => "in-flight",
             Self::LineUnknown(_) => "line-unknown",
@@ -378,6 +390,16 @@ impl SiteService {
         })??;
         *self.programme.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         Ok(())
+    }
+
+    /// The newest announcement that was taken over, encoded.
+    ///
+    /// # Errors
+    /// [`SiteError::Store`].
+    pub fn announcement(&self) -> Result<Vec<u8>, SiteError> {
+        Ok(self.store.read(|connection| {
+            connection.query_row("SELECT value FROM meta WHERE name = 'announcement'", [], |row| row.get(0))
+        })?)
     }
 
     fn opened(&self) -> Result<Arc<OpenRound>, SiteError> {

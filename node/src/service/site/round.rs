@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use annona_protocol::{
-    ids::{KeyIndex, LineId, Round, Units},
+    ids::{KeyIndex, LineId, ManifestHash, Round, Units},
     log::leaf::SiteLeaf,
-    slip::{OpeningPack, SiteStatement, StatementTerms},
+    signature::BadSignature,
+    slip::{OpeningPack, Place, SiteStatement, StatementTerms},
     wire::Message as _,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{PoisonError, SiteError, SiteService};
+use super::{PoisonError, SiteError, SiteService, counters};
 use crate::{
     faults,
     store::{LogState, Pending, Store},
@@ -22,15 +23,8 @@ impl SiteService {
     /// # Errors
     /// [`SiteError::Pack`], [`SiteError::SecondPack`], [`SiteError::StillOpen`], [`SiteError::Tombstone`], [`SiteError::OtherLog`].
     pub fn open_round(&self, pack: &[u8]) -> Result<Round, SiteError> {
-        let pack = OpeningPack::decode(pack)?;
+        let (pack, manifest) = self.verified_pack(pack)?;
         let round = pack.content.place.round;
-        let programme = self.programme();
-        let view = self.in_force(&programme, round)?;
-        let content = pack.verify(&view.header.issuer_log.key)?;
-        if content.place != annona_protocol::slip::Place::new(&view, self.site) {
-            return Err(SiteError::Pack(annona_protocol::signature::BadSignature));
-        }
-        let manifest = view.hash;
         self.store.write(move |connection| {
             let stored: Option<Vec<u8>> = connection
                 .query_row("SELECT pack FROM packs WHERE round = ?1", [round.0], |row| row.get(0))
@@ -56,6 +50,40 @@ impl SiteService {
         Ok(round)
     }
 
+    /// Checks that a pack is this site's, and that none that says otherwise opened the round. Returns its round.
+    ///
+    /// # Errors
+    /// [`SiteError::Decode`], [`SiteError::RoundUnknown`], [`SiteError::Pack`], [`SiteError::SecondPack`].
+    pub fn check_pack(&self, pack: &[u8]) -> Result<Round, SiteError> {
+        let round = self.verified_pack(pack)?.0.content.place.round;
+        let stored: Option<Vec<u8>> = self.store.read(|connection| {
+            connection.query_row("SELECT pack FROM packs WHERE round = ?1", [round.0], |row| row.get(0)).optional()
+        })?;
+        if stored.is_some_and(|stored| stored != pack) { Err(SiteError::SecondPack(round)) } else { Ok(round) }
+    }
+
+    /// Whether no pack opens a round any more: it, or a later one, was closed or opened here.
+    ///
+    /// # Errors
+    /// [`SiteError::Store`].
+    pub fn is_over(&self, round: Round) -> Result<bool, SiteError> {
+        let over = "SELECT 1 FROM rounds WHERE round > ?1 OR (round = ?1 AND closed = 1)";
+        Ok(self.store.read(|connection| connection.prepare_cached(over)?.exists([round.0]))?)
+    }
+
+    /// A pack that the issuer signed for this place, and the hash of the version in force.
+    fn verified_pack(&self, pack: &[u8]) -> Result<(OpeningPack, ManifestHash), SiteError> {
+        let pack = OpeningPack::decode(pack)?;
+        let round = pack.content.place.round;
+        let programme = self.programme();
+        let view = self.in_force(&programme, round)?;
+        let content = pack.verify(&view.header.issuer_log.key)?;
+        if content.place != Place::new(&view, self.site) {
+            return Err(SiteError::Pack(BadSignature));
+        }
+        Ok((pack, view.hash))
+    }
+
     /// Opens a round whose pack did not arrive: a supervisor's act, counted, and all receipts say pending.
     ///
     /// # Errors
@@ -75,7 +103,8 @@ impl SiteService {
     /// Returns how many leaves it had.
     ///
     /// # Errors
-    /// [`SiteError::BatchSmall`] below the minimum, unless `insist`.
+    /// [`SiteError::BatchSmall`] below the minimum, unless `insist`; [`SiteError::CounterMissing`] while a counter did not hand
+    /// over.
     pub fn close_batch(&self, insist: bool) -> Result<u64, SiteError> {
         let round = self.opened()?.round;
         let minimum = self.options.batch_min;
@@ -94,7 +123,7 @@ impl SiteService {
     /// Closes the round with its statement. What remains of it is the log, the totals in the statement, and a tombstone.
     ///
     /// # Errors
-    /// [`SiteError::NotOpen`].
+    /// [`SiteError::NotOpen`], [`SiteError::CounterMissing`].
     pub fn close_round(&self) -> Result<SiteStatement, SiteError> {
         let open = self.opened()?;
         let (round, place, key) = (open.round, open.place, self.key.clone());
@@ -191,13 +220,11 @@ pub(super) fn is_open(connection: &Connection, round: Round) -> rusqlite::Result
 }
 
 fn close_batch(connection: &Connection, round: Round) -> Result<u64, SiteError> {
-    if super::counters::is_counter(connection)? {
-        return Err(SiteError::NotACounter);
-    }
     // Asked here and not before the job: two requests to close a round may wait in one queue.
     if !is_open(connection, round)? {
         return Err(SiteError::NotOpen);
     }
+    counters::close_batch(connection)?;
     let count = LogState::load(connection)?.close_batch::<SiteLeaf>(connection, round)?;
     end_of_batch(connection)?;
     Ok(count)
@@ -208,6 +235,7 @@ pub(super) fn forget(connection: &Connection, round: Round) -> rusqlite::Result<
     connection.execute("UPDATE rounds SET closed = 1 WHERE round = ?1", [round.0])?;
     connection.execute("DELETE FROM swapped WHERE round = ?1", [round.0])?;
     connection.execute("DELETE FROM totals WHERE round = ?1", [round.0])?;
+    counters::forget(connection)?;
     // One round is open at a time, so every acceptance is of this one.
     connection.execute_batch("DELETE FROM spent; DELETE FROM visits")?;
     Store::compact_later(connection)?;
@@ -223,10 +251,7 @@ pub(super) fn end_of_batch(connection: &Connection) -> rusqlite::Result<()> {
          ORDER BY key, holder",
         [],
     )?;
-    // A visit that waits for its goods, part of which is owed on a slip, cannot be told from its vouchers alone.
-    connection.execute_batch(
-        "DELETE FROM fresh; DELETE FROM visits WHERE handed = 1 OR owed = 0; UPDATE visits SET kept = 1;",
-    )
+    connection.execute_batch("DELETE FROM fresh; DELETE FROM visits")
 }
 
 /// Counts an officer's act.

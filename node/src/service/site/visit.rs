@@ -17,8 +17,8 @@ use annona_protocol::{
         BearerVoucher, CollectRequest, Outcome, RedeemRequest, RedeemResponse, Refusal, VerifiedVisit, VoidRequest,
     },
     slip::{
-        OwedTerms, Place, Quote, QuoteTerms, Receipt, ReceiptTerms, RefusalCode, RefusalTerms, Signed, VoidSlip,
-        VoidTerms,
+        OwedSlip, OwedTerms, Place, Quote, QuoteTerms, Receipt, ReceiptTerms, RefusalCode, RefusalTerms, Signed,
+        VoidSlip, VoidTerms,
     },
     voucher::Mark,
     wire::{Message as _, request_digest},
@@ -140,7 +140,8 @@ impl SiteService {
     /// The stored answer to the same bytes, as it stands now. Without a quote in memory the request came to the counter that
     /// it was first answered by: its proof binds that counter's quote.
     fn answered(&self, visit: Digest, counter: Option<CounterId>) -> Result<Option<RedeemResponse>, SiteError> {
-        Ok(self.store.read(|connection| stored_answer(connection, visit, counter))?)
+        let programme = self.programme();
+        Ok(self.store.read(|connection| stored_answer(connection, &programme, visit, counter))?)
     }
 
     fn slip(&self, open: &OpenRound, quote: QuoteId, code: RefusalCode, marks: Vec<Mark>) -> SiteError {
@@ -153,7 +154,7 @@ impl SiteService {
     /// [`SiteError::VisitUnknown`] if there is no such visit in the open batch, or it is another counter's;
     /// [`SiteError::AlreadyHandedOver`].
     pub fn handed_over(&self, visit: Digest, counter: CounterId) -> Result<(), SiteError> {
-        self.opened()?;
+        let programme = Arc::clone(&self.opened()?.programme);
         self.store.write(move |connection| {
             if let Some((answer, own, handed)) = load_visit(connection, visit)? {
                 if own != counter {
@@ -162,8 +163,8 @@ impl SiteService {
                 if handed {
                     return Err(SiteError::AlreadyHandedOver);
                 }
-                // A voucher's goods went with another visit.
-                if any_handed(connection, &answer)? {
+                // Some of them went with another visit.
+                if still_due(connection, &programme, &answer)? != answer.units {
                     return Err(SiteError::VisitUnknown);
                 }
                 connection.execute("UPDATE visits SET handed = 1 WHERE visit = ?1", [visit.0])?;
@@ -267,8 +268,8 @@ impl SiteService {
         match (state, handed) {
             (1, true) => return Ok(answer(Outcome::AlreadyHandedOver, Vec::new())),
             (1, false) => return Ok(answer(Outcome::AlreadyAccepted, owed.lines)),
-            (2, _) => return Err(slip(RefusalCode::OwedUnknown)),
-            _ => {}
+            (0, _) => {}
+            _ => return Err(slip(RefusalCode::OwedUnknown)),
         }
         let (round, lines) = (open.round, owed.lines.clone());
         let done = self.store.write(move |connection| {
@@ -322,20 +323,23 @@ fn load_visit(connection: &Connection, visit: Digest) -> rusqlite::Result<Option
     .transpose()
 }
 
-/// Whether goods of one of the answer's vouchers went. After the close of their batch vouchers can be shown in other visits.
-fn any_handed(connection: &Connection, answer: &RedeemResponse) -> rusqlite::Result<bool> {
+/// What is to be handed over of an answer's vouchers: after the close of their batch they can be shown in other visits.
+fn still_due(connection: &Connection, programme: &Programme, answer: &RedeemResponse) -> rusqlite::Result<Lines> {
+    let mut due: BTreeMap<LineId, Units> = BTreeMap::new();
     for receipt in &answer.receipts {
-        if known(connection, &receipt.content.mark)?.is_some_and(|known| known.handed && !known.voided) {
-            return Ok(true);
+        let mark = receipt.content.mark;
+        if let Some(known) = known(connection, &mark)?.filter(|known| !known.voided && !known.handed) {
+            due.entry(worth(programme, &mark).0).or_default().0 += known.due;
         }
     }
-    Ok(false)
+    Ok(due.into_iter().collect())
 }
 
-/// A visit's answer as it stands: goods show only at its own counter, and only until they went. None if goods went with another
-/// visit: then each voucher is looked at.
+/// A visit's answer as it stands: goods show only at its own counter, and only until they went. None if some of them went with
+/// another visit: then each voucher is looked at.
 fn stored_answer(
     connection: &Connection,
+    programme: &Programme,
     visit: Digest,
     counter: Option<CounterId>,
 ) -> rusqlite::Result<Option<RedeemResponse>> {
@@ -343,32 +347,17 @@ fn stored_answer(
     let outcome = match counter {
         Some(counter) if counter != own => Outcome::AcceptedAtCounter,
         _ if handed => Outcome::AlreadyHandedOver,
-        _ if any_handed(connection, &answer)? => return Ok(None),
+        _ if still_due(connection, programme, &answer)? != answer.units => return Ok(None),
         _ => Outcome::AlreadyAccepted,
     };
     let units = if outcome == Outcome::AlreadyAccepted { answer.units } else { Vec::new() };
     Ok(Some(RedeemResponse { outcome, units, ..answer }))
 }
 
-/// The visit that outlived its batch and has exactly these vouchers.
-fn kept_visit(connection: &Connection, earlier: &BTreeMap<Mark, Known>) -> Result<Option<Digest>, Undone> {
-    let kept = connection
-        .prepare_cached("SELECT visit FROM visits WHERE kept = 1")?
-        .query_map([], |row| Ok(Digest(row.get(0)?)))?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    for visit in kept {
-        let Some((answer, ..)) = load_visit(connection, visit)? else { continue };
-        let marks: BTreeSet<Mark> = answer.receipts.iter().map(|receipt| receipt.content.mark).collect();
-        if marks.iter().eq(earlier.keys()) {
-            return Ok(Some(visit));
-        }
-        // A part of it: what of it is still due nobody can say.
-        let shared: Vec<Mark> = marks.into_iter().filter(|mark| earlier.contains_key(mark)).collect();
-        if !shared.is_empty() {
-            return refused(RefusalCode::AlreadyRedeemed, shared);
-        }
-    }
-    Ok(None)
+/// Line and units of a verified voucher.
+fn worth(programme: &Programme, mark: &Mark) -> (LineId, u64) {
+    let id = programme.key(mark.key).expect("verified vouchers have listed keys").id;
+    (id.line, id.value.into())
 }
 
 /// The job that accepts a visit.
@@ -435,6 +424,14 @@ impl Acceptance {
         if open != Some(true) {
             return refused(RefusalCode::Closed, marks);
         }
+        // What is bound to no slot has no spent set that a counter could own: the main store alone takes it.
+        if super::counters::is_counter(connection)? {
+            let free = |mark: &Mark| self.programme.key(mark.key).is_none_or(|entry| entry.id.slot.is_none());
+            let free: Vec<Mark> = marks.iter().copied().filter(free).collect();
+            if !free.is_empty() {
+                return refused(RefusalCode::OtherSlot, free);
+            }
+        }
         let mut earlier: BTreeMap<Mark, Known> = BTreeMap::new();
         let mut swapped = Vec::new();
         for mark in &marks {
@@ -473,7 +470,7 @@ impl Acceptance {
         let visits: BTreeSet<Option<Digest>> = earlier.values().map(|known| known.visit).collect();
         match visits.into_iter().collect::<Vec<_>>()[..] {
             [Some(visit)] => {
-                let answer = stored_answer(connection, visit, Some(self.counter))?;
+                let answer = stored_answer(connection, &self.programme, visit, Some(self.counter))?;
                 Ok(answer.filter(|answer| answer.receipts.len() == earlier.len()))
             }
             [None] => self.regrouped(connection, earlier).map(Some),
@@ -481,47 +478,46 @@ impl Acceptance {
         }
     }
 
-    /// After the close only the vouchers themselves say what was accepted. The receipts are the same bytes as before.
+    /// After the close only the vouchers themselves say what was accepted, and the spare key which slip was theirs. Receipts and
+    /// slip are the same bytes as before; the units are those that did not go.
     fn regrouped(&self, connection: &Connection, earlier: &BTreeMap<Mark, Known>) -> Result<RedeemResponse, Undone> {
-        if let Some(visit) = kept_visit(connection, earlier)? {
-            let answer = stored_answer(connection, visit, Some(self.counter))?;
-            return answer.map_or_else(|| refused(RefusalCode::AlreadyRedeemed, earlier.keys().copied()), Ok);
-        }
         let outcome = if earlier.values().any(|known| known.counter != self.counter.0) {
             Outcome::AcceptedAtCounter
         } else if earlier.values().all(|known| known.handed) {
             Outcome::AlreadyHandedOver
-        } else if earlier.values().any(|known| known.handed) {
-            // Parts of two visits: nobody can say what is still due.
-            return refused(
-                RefusalCode::AlreadyRedeemed,
-                earlier.iter().filter(|(_, known)| known.handed).map(|(mark, _)| *mark),
-            );
         } else {
             Outcome::AlreadyAccepted
         };
         let receipts = earlier
             .iter()
-            .map(|(mark, known)| self.receipt(*mark, known.number, known.leaf, known.batch, known.provisional));
-        // What was owed stays owed: its slip brings it.
-        let mut due: BTreeMap<LineId, Units> = BTreeMap::new();
-        for (mark, known) in earlier {
-            due.entry(self.worth(mark).0).or_default().0 += known.due;
-        }
-        let units = due.into_iter().collect();
-        let answer = RedeemResponse { outcome, visit: self.visit, units, receipts: receipts.collect(), owed: None };
-        if outcome == Outcome::AlreadyAccepted {
-            // So that the officer can hand over what an earlier batch only accepted.
-            self.remember(connection, &answer)?;
+            .map(|(mark, known)| self.receipt(*mark, known.number, known.leaf, known.batch, known.provisional))
+            .collect();
+        let owed = self.slip_of(connection, self.verified.spare())?;
+        let answer = RedeemResponse { outcome, visit: self.visit, units: Vec::new(), receipts, owed };
+        if outcome != Outcome::AlreadyAccepted {
             return Ok(answer);
         }
-        Ok(RedeemResponse { units: Vec::new(), ..answer })
+        let answer = RedeemResponse { units: still_due(connection, &self.programme, &answer)?, ..answer };
+        // So that the officer can hand over what an earlier batch only accepted.
+        self.remember(connection, &answer)?;
+        Ok(answer)
     }
 
-    /// Line and units of a verified voucher.
-    fn worth(&self, mark: &Mark) -> (LineId, u64) {
-        let id = self.programme.key(mark.key).expect("verified vouchers have listed keys").id;
-        (id.line, id.value.into())
+    /// The slip of this place that was made out to a key and not voided. It is of use only to whom holds the key.
+    fn slip_of(&self, connection: &Connection, holder: EncodedPoint) -> Result<Option<OwedSlip>, Undone> {
+        let leaf: Option<Vec<u8>> = connection
+            .prepare_cached("SELECT leaf FROM owed WHERE holder = ?1 AND round = ?2 AND state <> 2")?
+            .query_row(params![holder.0, self.place.round.0], |row| row.get(0))
+            .optional()?;
+        let Some(leaf) = leaf else { return Ok(None) };
+        let Ok(SiteLeaf::Owed(OwedLeaf { lines, .. })) = SiteLeaf::decode(&leaf) else {
+            return Err(Undone::Error(StoreError::Damaged("an owed slip does not decode".into()).into()));
+        };
+        Ok(Some(self.owed_slip(lines, holder)))
+    }
+
+    fn owed_slip(&self, lines: Lines, holder: EncodedPoint) -> OwedSlip {
+        Signed::sign(OwedTerms { place: self.place, lines, holder }, &self.key)
     }
 
     fn receipt(&self, mark: Mark, number: u32, leaf: TreeHash, batch: u32, pending: bool) -> Receipt {
@@ -530,8 +526,8 @@ impl Acceptance {
 
     fn remember(&self, connection: &Connection, answer: &RedeemResponse) -> Result<(), Undone> {
         connection
-            .prepare_cached("INSERT INTO visits (visit, counter, handed, answer, owed) VALUES (?1, ?2, 0, ?3, ?4)")?
-            .execute(params![self.visit.0, self.counter.0, answer.encode(), answer.owed.is_some()])?;
+            .prepare_cached("INSERT INTO visits (visit, counter, handed, answer) VALUES (?1, ?2, 0, ?3)")?
+            .execute(params![self.visit.0, self.counter.0, answer.encode()])?;
         Ok(())
     }
 
@@ -547,7 +543,7 @@ impl Acceptance {
             let (mark, number) = (leaf.voucher.shown.mark(), leaf.number);
             let leaf = SiteLeaf::Voucher(leaf);
             let hash = leaf.tree_hash();
-            let (line, value) = self.worth(&mark);
+            let (line, value) = worth(&self.programme, &mark);
             let left = left.entry(line).or_default();
             let due = value.min(*left);
             *left -= due;
@@ -588,7 +584,7 @@ impl Acceptance {
             let holder = self.verified.spare();
             let leaf = OwedLeaf { round, lines: short.clone(), holder };
             owe(connection, round, &leaf)?;
-            Some(Signed::sign(OwedTerms { place: self.place, lines: short, holder }, &self.key))
+            Some(self.owed_slip(short, holder))
         };
         let answer = RedeemResponse { outcome: Outcome::Accepted, visit: self.visit, units, receipts, owed };
         self.remember(connection, &answer)?;
@@ -626,9 +622,9 @@ fn owe(connection: &Connection, round: Round, leaf: &OwedLeaf) -> Result<(), Und
         .execute(params![leaf.holder.0, round.0, logged.encode()]);
     match inserted {
         Ok(_) => {}
-        // A spare key serves one visit.
+        // A key has one slip, ever: a proof that collects one would collect the next. Nothing is accepted.
         Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
-            return refused(RefusalCode::Malformed, []);
+            return refused(RefusalCode::OwedUnknown, []);
         }
         Err(error) => return Err(error.into()),
     }

@@ -75,7 +75,11 @@ fn every_outcome_of_a_true_answer_is_taken() {
     let visit = Visit::new();
     for outcome in [Outcome::Accepted, Outcome::AlreadyAccepted] {
         assert_eq!(visit.check(|response| response.outcome = outcome), Ok(()));
-        assert_eq!(visit.check(|response| response.units.insert(1, (INFANT, Units(0)))), Ok(()));
+        let with_zero = |response: &mut RedeemResponse| {
+            response.outcome = outcome;
+            response.units.insert(1, (INFANT, Units(0)));
+        };
+        assert_eq!(visit.check(with_zero), Ok(()));
     }
     let handed_over = |response: &mut RedeemResponse| {
         (response.outcome, response.units) = (Outcome::AlreadyHandedOver, Vec::new());
@@ -97,6 +101,62 @@ fn every_outcome_of_a_true_answer_is_taken() {
     };
     assert_eq!(visit.check(with_some), Err(ResponseError::Receipts));
     assert_eq!(visit.check(|response| response.outcome = Outcome::AcceptedAtCounter), Err(ResponseError::Units));
+}
+
+/// [7.3-M11]: of a repeat, the receipts count; some of the goods may have gone, with a part of the vouchers or before the answer
+/// was lost, and the slip may be of more vouchers than were shown again.
+#[test]
+fn a_repeat_is_taken_for_its_receipts() {
+    let visit = Visit::new();
+    let repeat = |change: &dyn Fn(&mut RedeemResponse)| {
+        visit.check(|response| {
+            response.outcome = Outcome::AlreadyAccepted;
+            change(response);
+        })
+    };
+    assert_eq!(repeat(&|response| response.units = vec![(FOOD, Units(1))]), Ok(()));
+    assert_eq!(repeat(&|response| response.units.clear()), Ok(()));
+    assert_eq!(repeat(&|response| response.owed = None), Ok(()));
+    let of_more = |response: &mut RedeemResponse| {
+        let mut terms = response.owed.clone().unwrap().content;
+        terms.lines = vec![(INFANT, Units(1)), (CASH, Units(90))];
+        response.owed = Some(Signed::sign(terms, &visit.fixture.site_logs[0]));
+    };
+    assert_eq!(repeat(&of_more), Ok(()));
+    assert_eq!(repeat(&|response| response.units[0].1 = Units(4)), Err(ResponseError::Units));
+    assert_eq!(repeat(&|response| response.units.push((LineId(9), Units(1)))), Err(ResponseError::Units));
+    assert_eq!(repeat(&|response| response.units.reverse()), Err(ResponseError::Units));
+}
+
+/// [7.3-M11]: whatever a site says became of the goods, a wallet gives up no voucher without its receipt, nor takes a slip that
+/// it cannot collect.
+#[test]
+fn no_outcome_replaces_a_receipt() {
+    let visit = Visit::new();
+    for outcome in [Outcome::Accepted, Outcome::AlreadyAccepted, Outcome::AlreadyHandedOver] {
+        let said = |change: &dyn Fn(&mut RedeemResponse)| {
+            visit.check(|response| {
+                response.outcome = outcome;
+                if outcome == Outcome::AlreadyHandedOver {
+                    response.units.clear();
+                }
+                change(response);
+            })
+        };
+        assert_eq!(said(&|_| {}), Ok(()));
+        assert_eq!(said(&|response| response.receipts.clear()), Err(ResponseError::Receipts), "{outcome:?}");
+        assert_eq!(said(&|response| response.receipts.truncate(1)), Err(ResponseError::Receipts), "{outcome:?}");
+        let unsigned = |response: &mut RedeemResponse| response.receipts[0].content.batch += 1;
+        assert_eq!(said(&unsigned), Err(ResponseError::Signature(BadSignature)), "{outcome:?}");
+        let other = |response: &mut RedeemResponse| visit.resign(response, |terms| terms.number = 2);
+        assert_eq!(said(&other), Err(ResponseError::Leaf), "{outcome:?}");
+        let strangers = |response: &mut RedeemResponse| {
+            let mut terms = response.owed.clone().unwrap().content;
+            terms.holder = EncodedPoint([8; 32]);
+            response.owed = Some(Signed::sign(terms, &visit.fixture.site_logs[0]));
+        };
+        assert_eq!(said(&strangers), Err(ResponseError::Holder), "{outcome:?}");
+    }
 }
 
 /// [7.3-M8], [8.3-M4]
