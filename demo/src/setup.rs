@@ -200,7 +200,8 @@ impl Parties {
 }
 
 /// Everybody of the demo comes from one address at once.
-const RATES: [&str; 4] = ["--set", "rates.per_second=0", "--set", "rates.peer_per_second=0"];
+const RATES: [&str; 6] =
+    ["--set", "rates.per_second=0", "--set", "rates.peer_per_second=0", "--set", "limits.peer_connections=0"];
 
 /// A path as an argument.
 pub(crate) fn text(path: &Path) -> String {

@@ -47,7 +47,7 @@ pub enum WitnessError {
     },
     /// It cosigned a larger log before.
     #[error(
-        "the witness cosigned size {size} of this log, and this store has only {ours}: the store is older. Restore the newest backup and run `recover`"
+        "the witness cosigned size {size} of this log, and this store has only {ours}: the store is an older copy, or the witness is wrong. Serve nothing from it, keep it, and compare it with the mirrored log first"
     )]
     Behind {
         /// What it cosigned.

@@ -10,7 +10,7 @@ use annona_node::{
     random::os as rng,
     service::{
         issuer::IssuerError,
-        site::{CounterId, SiteError, SiteOptions, SiteService, TakenIn},
+        site::{CounterId, SiteError, SiteOptions, SiteService, TakenIn, TapId},
     },
     store::{Role, Store, StoreError, prepare_second_medium},
 };
@@ -56,6 +56,59 @@ fn owed_goods_are_not_taken_by_showing_the_vouchers_again_after_the_batch() {
     let named = open.site.redeem(&open.request(COUNTER, &all, &spare)).unwrap();
     assert_eq!((named.units, named.owed), (vec![(CASH, Units(2))], Some(slip.clone())));
     assert_eq!(collect(&open, &slip, &spare).unwrap(), Outcome::Accepted);
+}
+
+/// The answer to a tap is lost: the same desk's tap again is the same tap, and goods are handed out; another desk's is not.
+#[test]
+fn a_tap_sent_again_is_the_same_tap() {
+    let world = world();
+    let (_, vouchers) = world.drawn(&[(CASH, 34)]);
+    let open = world.site(0, 2);
+    let spare = SecretScalar::random(&mut rng());
+    let all: Vec<&Voucher> = vouchers.iter().collect();
+    let visit = open.site.redeem(&open.request(COUNTER, &all, &spare)).unwrap();
+    let [ours, theirs] = [TapId([1; 16]), TapId([2; 16])];
+    let twice = |visit| {
+        open.site.tapped(visit, COUNTER, Some(ours)).unwrap();
+        open.site.tapped(visit, COUNTER, Some(ours)).unwrap();
+        for other in [None, Some(theirs)] {
+            assert!(matches!(open.site.tapped(visit, COUNTER, other), Err(SiteError::AlreadyHandedOver)));
+        }
+    };
+    twice(visit.visit);
+    open.site.set_stock(BTreeMap::from([(CASH, Units(100))])).unwrap();
+    let slip = visit.owed.unwrap();
+    assert_eq!(collect(&open, &slip, &spare).unwrap(), Outcome::Accepted);
+    twice(Digest(slip.content.holder.0));
+    // The batch forgets which tap it was.
+    open.site.close_batch(true).unwrap();
+    let again = open.site.tapped(Digest(slip.content.holder.0), COUNTER, Some(ours));
+    assert!(matches!(again, Err(SiteError::AlreadyHandedOver)));
+}
+
+/// One collection sent many times at once: one is paid out, and no copy of it hears that there is no such slip.
+#[test]
+fn a_collection_sent_at_once_is_one_and_none_is_refused() {
+    let world = world();
+    let (_, vouchers) = world.drawn(&[(CASH, 34)]);
+    let open = world.site(0, 2);
+    let spare = SecretScalar::random(&mut rng());
+    let all: Vec<&Voucher> = vouchers.iter().collect();
+    let slip = open.site.redeem(&open.request(COUNTER, &all, &spare)).unwrap().owed.unwrap();
+    open.site.set_stock(BTreeMap::from([(CASH, Units(100))])).unwrap();
+    let view = open.programme.in_force(ROUND).unwrap();
+    let request = CollectRequest::new(&view, &slip, &open.place(), &spare, &mut rng()).unwrap().encode();
+    let barrier = std::sync::Barrier::new(8);
+    let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
+        let one = || {
+            barrier.wait();
+            open.site.collect(&request).unwrap().outcome
+        };
+        let all: Vec<_> = (0..8).map(|_| scope.spawn(one)).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == Outcome::Accepted).count(), 1, "{outcomes:?}");
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Accepted | Outcome::AlreadyAccepted)));
 }
 
 /// After the batch one voucher is shown in two visits before either's goods went: they go with one of them.

@@ -167,6 +167,7 @@ fn settings(mut config: Config) -> Config {
     config.listen.address.set_port(0);
     config.rates.per_second = 0;
     config.rates.peer_per_second = 0;
+    config.limits.peer_connections = 0;
     config
 }
 

@@ -16,7 +16,9 @@ use std::{
 use annona_node::{
     home::HomeError,
     keys::{Passphrase, PassphraseSource, WORK_FACTOR, new_passphrase, passphrase},
+    publisher::PublishError,
     runner::RunError,
+    service::{issuer::IssuerError, site::SiteError},
     store::StoreError,
     sync::{desk::DeskError, headquarters::HqError, site::SyncError, stick::StickError},
 };
@@ -80,7 +82,14 @@ pub(crate) fn is_transient(error: &anyhow::Error) -> bool {
         let stick = cause.downcast_ref::<StickError>().is_some_and(StickError::is_transient);
         let headquarters = cause.downcast_ref::<HqError>().is_some_and(HqError::is_transient);
         let desk = cause.downcast_ref::<DeskError>().is_some_and(DeskError::is_transient);
-        desk || store
+        let issuer = cause.downcast_ref::<IssuerError>().is_some_and(IssuerError::is_transient);
+        let site = cause.downcast_ref::<SiteError>().is_some_and(SiteError::is_transient);
+        let publish = cause.downcast_ref::<PublishError>().is_some_and(PublishError::is_transient);
+        issuer
+            || site
+            || publish
+            || desk
+            || store
             || home
             || sync
             || stick

@@ -125,6 +125,8 @@ pub(super) enum Command {
         #[arg(long)]
         insist: bool,
         #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
         opened: Opened,
     },
     /// Closes the round with its statement, and prints the day's code.
@@ -208,7 +210,10 @@ impl Opened {
     }
 
     pub(super) fn open(&self) -> anyhow::Result<SiteService> {
-        let options = SiteOptions { slots: self.slots(), ..SiteOptions::default() };
+        self.open_with(SiteOptions { slots: self.slots(), ..SiteOptions::default() })
+    }
+
+    fn open_with(&self, options: SiteOptions) -> anyhow::Result<SiteService> {
         Ok(SiteHome::new(&self.home.home).open(&self.secret.ask()?, self.second_medium.as_deref(), options)?)
     }
 }
@@ -256,7 +261,9 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             let config = settings.load(Config::site)?;
             let home = SiteHome::new(&opened.home.home);
             let mut options = config.site_options();
-            options.slots.extend(opened.slot.iter().map(|slot| Slot(*slot)));
+            if !opened.slot.is_empty() {
+                options.slots = opened.slots();
+            }
             let service = home.open(&opened.secret.ask()?, opened.second_medium.as_deref(), options)?;
             Ok(Node::site(home.published(), service, &config)?.run_until_signal()?)
         }
@@ -302,8 +309,9 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
             let stock = stock.iter().map(|text| stock_of(text)).collect::<anyhow::Result<BTreeMap<_, _>>>()?;
             Ok(opened.open()?.set_stock(stock)?)
         }
-        Command::CloseBatch { insist, opened } => {
-            let site = opened.open()?;
+        Command::CloseBatch { insist, settings, opened } => {
+            let options = settings.load(Config::site)?.site_options();
+            let site = opened.open_with(SiteOptions { slots: opened.slots(), ..options })?;
             let count = site.close_batch(*insist)?;
             say(format!("{count} leaves went into the log"))?;
             say(site.store().day_code()?)

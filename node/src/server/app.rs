@@ -1,7 +1,7 @@
 //! What both servers have: the edge that every request passes, operators' rights, health, metrics.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -13,7 +13,7 @@ use std::{
 use axum::{
     Json, Router,
     body::{Body, Bytes, HttpBody as _, to_bytes},
-    extract::{MatchedPath, Request, State},
+    extract::{MatchedPath, Path, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -30,7 +30,7 @@ use super::{
     limits::{Admission, Gate, Peer, seconds},
     metrics::{Gauges, METRICS_TYPE, Metrics, Shown},
     openapi::{OperatorProblems, PublicProblems},
-    operators::{self, Role},
+    operators::{self, OperatorError, Role},
     problem::{Code, MESSAGE_TYPE, Problem, Refusal},
 };
 use crate::store::{Store, StoreError};
@@ -41,6 +41,10 @@ const HEALTH: Duration = Duration::from_secs(2);
 const OFFICE: (usize, usize) = (2, 64);
 /// The same of those who may not be operators: tokens that were not seen to be good, and `/readyz`.
 const DOOR: (usize, usize) = (2, 64);
+/// The same of logs that sites bring: who takes them in waits for witnesses, and wallets must not wait for that.
+const CARRIERS: (usize, usize) = (1, 16);
+/// An event of one kind is written at most so often: when single requests came is nobody's business.
+const EVENT: Duration = Duration::from_secs(3600);
 
 /// The party behind a server.
 pub(super) trait Party: Send + Sync + 'static {
@@ -58,6 +62,7 @@ pub(super) struct App {
     work: Admission,
     office: Admission,
     door: Admission,
+    carriers: Admission,
     /// Hashes of tokens that were good when they were last seen. They do not queue with the others; what they may do is looked up
     /// every time.
     known: Mutex<HashSet<[u8; 32]>>,
@@ -67,6 +72,8 @@ pub(super) struct App {
     published: PathBuf,
     stopping: AtomicBool,
     health: Mutex<Option<(Instant, bool)>>,
+    /// When an event of a kind was last written.
+    told: Mutex<HashMap<&'static str, Instant>>,
     document: OnceLock<Bytes>,
 }
 
@@ -78,6 +85,8 @@ impl App {
             work: Admission::of_config(&config.limits),
             office: Admission::new(OFFICE.0, OFFICE.1, seconds(config.limits.queue_seconds)),
             door: Admission::new(DOOR.0, DOOR.1, seconds(config.limits.queue_seconds)),
+            carriers: Admission::new(CARRIERS.0, CARRIERS.1, seconds(config.limits.queue_seconds)),
+            told: Mutex::default(),
             known: Mutex::new(operators::hashes(party.store())?),
             gate: Gate::new(&config.rates),
             metrics: Metrics::new(shown, gauges),
@@ -96,6 +105,8 @@ impl App {
             .routes(routes!(healthz))
             .routes(routes!(readyz))
             .routes(routes!(metrics))
+            .routes(routes!(revoke))
+            .routes(routes!(backup))
             .routes(routes!(openapi))
             .routes(routes!(files::checkpoint))
             .routes(routes!(files::tile))
@@ -128,6 +139,17 @@ impl App {
     ) -> Result<T, Refusal> {
         let body = self.body(request, most, MESSAGE_TYPE).await?;
         self.work.run(move || answer(&body)).await?.map_err(Into::into)
+    }
+
+    /// The same for what a site or a carrier brings.
+    pub(super) async fn carried<T: Send + 'static, E: Into<Refusal> + Send + 'static>(
+        &self,
+        request: Request,
+        most: usize,
+        answer: impl FnOnce(&[u8]) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let body = self.body(request, most, MESSAGE_TYPE).await?;
+        self.carriers.run(move || answer(&body)).await?.map_err(Into::into)
     }
 
     /// Works without a message.
@@ -208,6 +230,15 @@ impl App {
         }
     }
 
+    /// Writes down that requests fail, not when each did.
+    fn tell_failure(&self, code: &'static str) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.get(code).is_none_or(|last| last.elapsed() >= EVENT) {
+            told.insert(code, Instant::now());
+            tracing::error!(code, "requests fail: this is not written again within the hour");
+        }
+    }
+
     /// Whether the store takes a write, as of a moment ago.
     fn is_healthy(&self) -> bool {
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
@@ -222,6 +253,15 @@ impl App {
         let healthy = matches!(self.party.store().write(touch), Ok(Ok(())));
         *health = Some((Instant::now(), healthy));
         healthy
+    }
+}
+
+impl From<OperatorError> for Refusal {
+    fn from(error: OperatorError) -> Self {
+        match error {
+            OperatorError::Store(error) => error.into(),
+            _ => Problem::of_status(StatusCode::NOT_FOUND).into(),
+        }
     }
 }
 
@@ -254,7 +294,7 @@ async fn edge(State(app): State<Arc<App>>, request: Request, next: Next) -> Resp
     let code = response.extensions().get::<Code>().map_or("ok", |code| code.0);
     app.metrics.answered(&route, code, start.elapsed());
     if response.status() == StatusCode::INTERNAL_SERVER_ERROR || matches!(code, "disk-full" | "store-later") {
-        tracing::error!(code, "a request failed");
+        app.tell_failure(code);
     }
     let headers = response.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -309,6 +349,39 @@ async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Resp
     let own = Arc::clone(&app);
     let text = app.office(move || own.metrics.text(|| own.party.gauges())).await?;
     Ok(([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response())
+}
+
+/// Takes an operator's token away, from this moment on.
+#[utoipa::path(post, path = "/operator/operators/{name}/revoke", tag = "operators", security(("supervisor" = [])),
+    params(("name" = String, Path, description = "The operator's name")),
+    responses((status = 204, description = "The token is worthless"), OperatorProblems))]
+async fn revoke(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
+    app.authorize(&headers, &[Role::Supervisor]).await?;
+    let own = Arc::clone(&app);
+    app.office(move || operators::revoke(own.party.store(), &name)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Where a copy of the store is.
+#[derive(Debug, Serialize, ToSchema)]
+struct Copied {
+    /// The file, in `backups/` of the party's folder.
+    file: String,
+}
+
+/// Copies the store while it is in use.
+#[utoipa::path(post, path = "/operator/backup", tag = "operators", security(("supervisor" = [])), responses(
+    (status = 200, description = "It is copied", body = Copied), OperatorProblems))]
+async fn backup(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Json<Copied>, Refusal> {
+    app.authorize(&headers, &[Role::Supervisor]).await?;
+    let own = Arc::clone(&app);
+    let file = app.office(move || own.party.store().backup_beside()).await?;
+    tracing::info!(file, "the store was copied");
+    Ok(Json(Copied { file }))
 }
 
 /// This document.

@@ -140,7 +140,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
-            peer_connections: 0,
+            peer_connections: 64,
             workers: 0,
             queue: 256,
             queue_seconds: 10,

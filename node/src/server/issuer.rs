@@ -119,13 +119,12 @@ impl Party for IssuerService {
     }
 
     fn open_rounds(&self) -> Vec<u32> {
-        let rounds = self.status().map(|status| status.rounds).unwrap_or_default();
-        rounds.into_iter().filter(|(_, state)| *state != "closed").map(|(round, _)| round).collect()
+        self.open_rounds().unwrap_or_default()
     }
 
     fn gauges(&self) -> Result<Gauges, Refusal> {
-        let status = self.status()?;
-        Ok(Gauges { log_size: status.log_size, batches: status.batches, sessions: Some(status.sessions) })
+        let (log_size, batches) = self.log_counts()?;
+        Ok(Gauges { log_size, batches, sessions: Some(self.sessions()) })
     }
 }
 
@@ -163,10 +162,11 @@ impl Issuer {
         let own = Arc::clone(self);
         self.app
             .office(move || {
-                let done = act(&own)?;
+                let done = act(&own);
+                // Also after a failure: it may have come after the commit.
                 own.app.batch_closed();
                 own.hooks.log_grew();
-                Ok::<_, Refusal>(done)
+                done
             })
             .await
     }
@@ -294,7 +294,7 @@ const ORIGIN_BYTES: usize = 1024;
     responses((status = 200, description = "What is here of the log", body = serde_json::Value), PublicProblems))]
 async fn receive_log(State(issuer): Own, request: Request) -> Result<Json<Received>, Refusal> {
     let own = Arc::clone(&issuer);
-    issuer.app.message(request, crate::sync::MAX_BYTES, move |bytes| own.hooks.receive_log(bytes)).await.map(Json)
+    issuer.app.carried(request, crate::sync::MAX_BYTES, move |bytes| own.hooks.receive_log(bytes)).await.map(Json)
 }
 
 /// How much of a site's log is here: the body is the log's name.
@@ -303,7 +303,7 @@ async fn receive_log(State(issuer): Own, request: Request) -> Result<Json<Receiv
     responses((status = 200, description = "What is here of the log", body = serde_json::Value), PublicProblems))]
 async fn log_state(State(issuer): Own, request: Request) -> Result<Json<Received>, Refusal> {
     let own = Arc::clone(&issuer);
-    let state = issuer.app.message(request, ORIGIN_BYTES, move |bytes| {
+    let state = issuer.app.carried(request, ORIGIN_BYTES, move |bytes| {
         let origin = std::str::from_utf8(bytes).map_err(|_| MirrorError::Foreign)?;
         own.hooks.log_state(origin)
     });
@@ -358,9 +358,11 @@ async fn freeze_round(State(issuer): Own, Path(round): Path<u32>, headers: Heade
 async fn close_round(State(issuer): Own, Path(round): Path<u32>, headers: HeaderMap) -> Result<StatusCode, Refusal> {
     issuer
         .supervise(&headers, move |own| {
-            own.service.close_round(Round(round))?;
-            own.hooks.round_closed(Round(round));
-            Ok(())
+            let done = own.service.close_round(Round(round));
+            if own.service.closed_rounds()?.contains(&Round(round)) {
+                own.hooks.round_closed(Round(round));
+            }
+            Ok(done?)
         })
         .await?;
     tracing::info!(round, "round closed");

@@ -444,6 +444,26 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The same into `backups/` of the folder, under a name of its own, which is returned.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn backup_beside(&self) -> Result<String, StoreError> {
+        let folder = self.path.with_file_name("backups");
+        make_private(&folder)?;
+        let mut name = [0; 8];
+        rand_core::Rng::fill_bytes(&mut crate::random::os(), &mut name);
+        let name = format!("annona-{}.db", hex::encode(name));
+        let made = self.backup(&folder.join(&name));
+        if made.is_err() {
+            // Half a copy is none.
+            drop(std::fs::remove_file(folder.join(&name)));
+        }
+        made.map(|()| name)
+    }
+}
+
 fn make_private(home: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::File { path: home.to_owned(), source };
     let mut builder = std::fs::DirBuilder::new();

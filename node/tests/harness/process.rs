@@ -71,6 +71,7 @@ impl Party {
         command.arg("--set").arg(format!("publish.witnesses=\"witness.example\" = \"{}\"", self.witness));
         // One address here is all households, and all their retries.
         command.args(["--set", "rates.per_second=0", "--set", "rates.peer_per_second=0"]);
+        command.args(["--set", "limits.peer_connections=0"]);
         let more = self.more.lock().unwrap();
         command.args(&more.0).envs(&more.1);
     }

@@ -398,6 +398,33 @@ impl IssuerService {
         })
     }
 
+    /// Rounds that are not closed.
+    ///
+    /// # Errors
+    /// [`IssuerError::Store`].
+    pub fn open_rounds(&self) -> Result<Vec<u32>, IssuerError> {
+        Ok(self.store.read(|connection| {
+            connection
+                .prepare_cached("SELECT round FROM rounds WHERE closed = 0 ORDER BY round")?
+                .query_map([], |row| row.get(0))?
+                .collect()
+        })?)
+    }
+
+    /// Leaves of the log, and batches.
+    ///
+    /// # Errors
+    /// [`IssuerError::Store`].
+    pub fn log_counts(&self) -> Result<(u64, u32), IssuerError> {
+        let log = self.store.read(LogState::load)?;
+        Ok((log.frontier.size(), log.batches))
+    }
+
+    /// Signing sessions that are open.
+    pub fn sessions(&self) -> usize {
+        self.sessions.count()
+    }
+
     /// The newest version with its signatures, encoded.
     ///
     /// # Errors
