@@ -380,7 +380,7 @@ async fn backup(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Json<
     app.authorize(&headers, &[Role::Supervisor]).await?;
     let own = Arc::clone(&app);
     let file = app.office(move || own.party.store().backup_beside()).await?;
-    tracing::info!(file, "the store was copied");
+    tracing::info!("the store was copied");
     Ok(Json(Copied { file }))
 }
 
