@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `<log>` is the start of the BLAKE3 hash of the log's name. Every file is written whole and then renamed. What is half there, or
-//! was pulled out, is read as not there; names and contents may be anybody's ([`super::folder`]).
+//! was pulled out, is read as not there; names and contents may be anybody's.
 
 use std::{ffi::OsStr, path::Path};
 
