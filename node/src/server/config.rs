@@ -55,8 +55,8 @@ pub struct Limits {
     pub connections: u32,
     /// Open connections of one address; 0 for no limit.
     pub peer_connections: u32,
-    /// Requests that are worked on at once; 0 for twice the number of cores: while half of them wait for the disk, the others
-    /// check proofs.
+    /// Requests that are worked on at once; 0 for eight times the number of cores: most of them wait for the disk, and those that
+    /// wait together are stored together.
     pub workers: u32,
     /// Requests that wait for a worker.
     pub queue: u32,

@@ -37,7 +37,7 @@ impl Admission {
 
     pub(super) fn of_config(limits: &config::Limits) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = if limits.workers == 0 { 2 * cores } else { limits.workers as usize };
+        let workers = if limits.workers == 0 { 8 * cores } else { limits.workers as usize };
         Self::new(workers, limits.queue as usize, seconds(limits.queue_seconds))
     }
 

@@ -513,9 +513,12 @@ fn connect(path: &Path, create: bool) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(10))?;
+    // Pages are moved from the write-ahead log once 64 MiB wait: the same ones change with every visit of a batch, at whose close
+    // the log is emptied anyway.
     connection.execute_batch(
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY;
-         PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA cache_size=-65536;",
+         PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA cache_size=-65536;
+         PRAGMA wal_autocheckpoint=16384;",
     )?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)

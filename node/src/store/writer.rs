@@ -180,7 +180,7 @@ impl Thread {
         let connection = self.reopened()?;
         connection.execute_batch("BEGIN IMMEDIATE")?;
         while jobs.len() > 0 {
-            connection.execute_batch("SAVEPOINT job")?;
+            connection.prepare_cached("SAVEPOINT job")?.execute([])?;
             let Some(job) = jobs.next() else { break };
             let (keep, reply) = (job.run)(connection);
             replies.push(reply);
@@ -188,7 +188,10 @@ impl Thread {
             if connection.is_autocommit() {
                 return Err(StoreError::Full);
             }
-            connection.execute_batch(if keep { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
+            if !keep {
+                connection.prepare_cached("ROLLBACK TO job")?.execute([])?;
+            }
+            connection.prepare_cached("RELEASE job")?.execute([])?;
         }
         connection.execute_batch(second_medium::NEXT_GROUP)?;
         faults::at("store-before-commit");
