@@ -30,7 +30,7 @@ criterion: ## criterion's statistics for the same operations
 load: ## how fast an issuer and a site answer, beside what the disk and the processor allow; in one table
 	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo run --release --locked -p annona-benches --bin load'
 
-load-millions: ## redeem until a site has MILLIONS=10 million spent vouchers; takes more than an hour and 5 GB of disk
+load-millions: ## redeem until a site has MILLIONS=10 million spent vouchers; takes most of an hour and 4 GB of disk
 	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo run --release --locked -p annona-benches --bin load -- --millions "$$MILLIONS"'
 
 crash: ## kill -9 issuer and sites KILLS=1000 times while wallets enrol, draw and redeem; then the audit
