@@ -68,7 +68,6 @@ impl LotError {
 }
 
 /// A lot that is ready for its officers, its store and its printer.
-#[derive(Debug)]
 pub struct PreparedLot {
     programme: ProgrammeId,
     lot: LotId,
@@ -80,12 +79,21 @@ pub struct PreparedLot {
     tree: LotTree,
 }
 
-#[derive(Debug)]
 struct Place {
     leaf: TreeHash,
     hash: TicketHash,
     salt: [u8; 32],
     row: usize,
+}
+
+impl std::fmt::Debug for PreparedLot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PreparedLot")
+            .field("lot", &self.lot)
+            .field("kind", &self.kind)
+            .field("tickets", &self.rows.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl PreparedLot {
@@ -308,7 +316,6 @@ mod tests {
     #[test]
     fn a_lot_shows_no_code_and_no_household() {
         let lot = prepare(&terms(TicketKind::Enrol, 0), vec![row(12, 13)]).unwrap();
-        let shown = format!("{lot:?}");
-        assert!(!shown.contains(lot.codes()[0].to_print().as_str()) && !shown.contains("13,"), "{shown}");
+        assert_eq!(format!("{lot:?}"), "PreparedLot { lot: LotId(7), kind: Enrol, tickets: 1, .. }");
     }
 }

@@ -40,15 +40,22 @@ fn collect(open: &Open, slip: &OwedSlip, spare: &SecretScalar) -> Result<Outcome
     open.site.collect(&request.encode()).map(|answer| answer.outcome)
 }
 
+/// A visit of 34 units to a site that has two: with its vouchers, its spare key, and the answer.
+fn short_visit(world: &World) -> (Open, Vec<Voucher>, SecretScalar, RedeemResponse) {
+    let (_, vouchers) = world.drawn(&[(CASH, 34)]);
+    let open = world.site(0, 2);
+    let spare = SecretScalar::random(&mut rng());
+    let answer = open.site.redeem(&open.request(COUNTER, &vouchers.iter().collect::<Vec<_>>(), &spare)).unwrap();
+    (open, vouchers, spare, answer)
+}
+
 /// Two units given, the rest owed, the batch closed, the vouchers shown again: what was owed does not go out beside its slip.
 #[test]
 fn owed_goods_are_not_taken_by_showing_the_vouchers_again_after_the_batch() {
     let world = world();
-    let (_, vouchers) = world.drawn(&[(CASH, 34)]);
-    let open = world.site(0, 2);
+    let (open, vouchers, spare, visit) = short_visit(&world);
     let all: Vec<&Voucher> = vouchers.iter().collect();
-    let spare = SecretScalar::random(&mut rng());
-    let slip = open.site.redeem(&open.request(COUNTER, &all, &spare)).unwrap().owed.unwrap();
+    let slip = visit.owed.unwrap();
     open.site.close_batch(true).unwrap();
     open.site.set_stock(BTreeMap::from([(CASH, Units(100))])).unwrap();
     let again = open.redeem(&all).unwrap();
@@ -62,11 +69,7 @@ fn owed_goods_are_not_taken_by_showing_the_vouchers_again_after_the_batch() {
 #[test]
 fn a_tap_sent_again_is_the_same_tap() {
     let world = world();
-    let (_, vouchers) = world.drawn(&[(CASH, 34)]);
-    let open = world.site(0, 2);
-    let spare = SecretScalar::random(&mut rng());
-    let all: Vec<&Voucher> = vouchers.iter().collect();
-    let visit = open.site.redeem(&open.request(COUNTER, &all, &spare)).unwrap();
+    let (open, _, spare, visit) = short_visit(&world);
     let [ours, theirs] = [TapId([1; 16]), TapId([2; 16])];
     let twice = |visit| {
         open.site.tapped(visit, COUNTER, Some(ours)).unwrap();
@@ -90,11 +93,8 @@ fn a_tap_sent_again_is_the_same_tap() {
 #[test]
 fn a_collection_sent_at_once_is_one_and_none_is_refused() {
     let world = world();
-    let (_, vouchers) = world.drawn(&[(CASH, 34)]);
-    let open = world.site(0, 2);
-    let spare = SecretScalar::random(&mut rng());
-    let all: Vec<&Voucher> = vouchers.iter().collect();
-    let slip = open.site.redeem(&open.request(COUNTER, &all, &spare)).unwrap().owed.unwrap();
+    let (open, _, spare, visit) = short_visit(&world);
+    let slip = visit.owed.unwrap();
     open.site.set_stock(BTreeMap::from([(CASH, Units(100))])).unwrap();
     let view = open.programme.in_force(ROUND).unwrap();
     let request = CollectRequest::new(&view, &slip, &open.place(), &spare, &mut rng()).unwrap().encode();

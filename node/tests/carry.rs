@@ -23,7 +23,7 @@ use annona_protocol::{
     wire::Message as _,
 };
 use harness::{
-    PASSPHRASE, Plan, Prepared, http, prepare,
+    PASSPHRASE, Plan, Prepared, copy, http, prepare,
     process::{Net, PATIENCE, client},
     running::Server,
     witness::Witness,
@@ -166,19 +166,6 @@ fn both_ends_run_the_documented_commands() {
     let _other = Store::open(Path::new(&home), Role::Site).unwrap();
     let (code, _) = refused(&["site", "sync", "--usb", &office.path("stick"), "--home", &home]);
     assert_eq!(code, Some(75), "in use by another process: later");
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            fs::copy(&path, &target).unwrap();
-        }
-    }
 }
 
 /// Kills one end at each step, puts everything back before it, and counts the steps.

@@ -20,20 +20,7 @@ use annona_node::{
     store::{Role, Store},
 };
 use annona_protocol::{ids::Round, wire::Message as _};
-use harness::{PASSPHRASE, Plan, QUICK, passphrase, prepare, site_id};
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            fs::copy(&path, &target).unwrap();
-        }
-    }
-}
+use harness::{PASSPHRASE, Plan, QUICK, copy, passphrase, prepare, site_id};
 
 fn poke(home: &Path, sql: &str) {
     rusqlite::Connection::open(home.join("annona.db")).unwrap().execute_batch(sql).unwrap();

@@ -1,8 +1,9 @@
 //! How parties reach each other: HTTP clients whose TLS trusts one pinned key, and nothing else.
 //!
 //! A server is its origin and an Ed25519 key that the manifest names: the key of its current log. Certificate authorities, names
-//! and dates play no part. One thing is taken from whoever answers, as it verifies by itself: an issuer's announcement. A client keeps nothing between requests: no cookies, no tickets, and no connection unless asked, so
-//! that two requests have nothing in common but what their bytes say (spec 10.5).
+//! and dates play no part. One thing is taken from whoever answers, as it verifies by itself: an issuer's announcement. A client
+//! keeps nothing between requests: no cookies, no tickets, and no connection unless asked, so that two requests have nothing in
+//! common but what their bytes say (spec 10.5).
 #![forbid(unsafe_code)]
 
 mod error;

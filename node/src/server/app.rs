@@ -137,8 +137,7 @@ impl App {
         most: usize,
         answer: impl FnOnce(&[u8]) -> Result<T, E> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let body = self.body(request, most, MESSAGE_TYPE).await?;
-        self.work.run(move || answer(&body)).await?.map_err(Into::into)
+        self.answer_by(&self.work, request, most, answer).await
     }
 
     /// The same for what a site or a carrier brings.
@@ -148,8 +147,18 @@ impl App {
         most: usize,
         answer: impl FnOnce(&[u8]) -> Result<T, E> + Send + 'static,
     ) -> Result<T, Refusal> {
+        self.answer_by(&self.carriers, request, most, answer).await
+    }
+
+    async fn answer_by<T: Send + 'static, E: Into<Refusal> + Send + 'static>(
+        &self,
+        workers: &Admission,
+        request: Request,
+        most: usize,
+        answer: impl FnOnce(&[u8]) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Refusal> {
         let body = self.body(request, most, MESSAGE_TYPE).await?;
-        self.carriers.run(move || answer(&body)).await?.map_err(Into::into)
+        workers.run(move || answer(&body)).await?.map_err(Into::into)
     }
 
     /// Works without a message.

@@ -13,7 +13,10 @@ pub mod proxy;
 pub mod running;
 pub mod witness;
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use annona_node::{
     authoring::{Draft, SAMPLE},
@@ -120,6 +123,20 @@ pub fn prepare(plan: Plan) -> Prepared {
     let codes = lot.codes().iter().map(|code| TicketCode::from_bytes(*code.expose())).collect();
     drop(service);
     Prepared { folder, issuer, sites, site_keys, witness, officers, id, codes }
+}
+
+/// Copies a folder with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
 }
 
 pub fn site_id(at: usize) -> SiteId {

@@ -111,6 +111,7 @@ impl Default for Guesses {
 
 impl Guesses {
     /// Notes a wrong ticket; `false` if there were too many of late.
+    #[must_use]
     pub(super) fn wrong(&self) -> bool {
         let mut bucket = self.bucket();
         let allowed = bucket.0 >= 1.0;
