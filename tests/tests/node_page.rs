@@ -38,7 +38,7 @@ fn named(text: &str, word: &str) -> Vec<String> {
 /// All functions of the crates that run the node.
 fn functions() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    let mut folders: Vec<PathBuf> = ["node", "transport", "wallet-cli", "audit-cli", "demo", "protocol", "tests"]
+    let mut folders: Vec<PathBuf> = ["node", "transport", "vault", "wallet-cli", "audit-cli", "demo", "protocol", "tests"]
         .map(|name| root().join(name))
         .into();
     while let Some(folder) = folders.pop() {

@@ -48,10 +48,18 @@ impl HttpLink {
     /// # Errors
     /// [`LinkError`]; [`LinkError::Unusable`] if the announcement does not hold.
     pub fn first(id: ProgrammeId, server: &str, options: &Options) -> Result<Self, LinkError> {
+        let server = Self::pin(id, server, options)?;
+        Ok(Self::new(Client::new(server, options).map_err(link_error)?))
+    }
+
+    /// The same issuer as an origin with its key, to be kept.
+    ///
+    /// # Errors
+    /// As [`HttpLink::first`].
+    pub fn pin(id: ProgrammeId, server: &str, options: &Options) -> Result<Server, LinkError> {
         let bytes = Client::unpinned_announcement(server, options).map_err(link_error)?;
         let key = Some(announced(&bytes, id)?.latest().issuer_log.key);
-        let server = Server { url: server.to_owned(), key };
-        Ok(Self::new(Client::new(server, options).map_err(link_error)?))
+        Ok(Server { url: server.to_owned(), key })
     }
 
     /// Adds a site.
@@ -66,7 +74,17 @@ impl HttpLink {
     /// # Errors
     /// [`LinkError`]; [`LinkError::Unusable`] if the announcement does not hold.
     pub fn programme(&self, id: ProgrammeId) -> Result<Programme, LinkError> {
-        announced(&self.issuer.get(ANNOUNCEMENT).map_err(link_error)?, id)
+        self.announcement(id).map(|(_, programme)| programme)
+    }
+
+    /// The same with the announcement's bytes, to be kept.
+    ///
+    /// # Errors
+    /// As [`HttpLink::programme`].
+    pub fn announcement(&self, id: ProgrammeId) -> Result<(Vec<u8>, Programme), LinkError> {
+        let bytes = self.issuer.get(ANNOUNCEMENT).map_err(link_error)?;
+        let programme = announced(&bytes, id)?;
+        Ok((bytes, programme))
     }
 
     fn site(&self, site: SiteId) -> Result<&Client, LinkError> {

@@ -20,6 +20,7 @@ mod error;
 mod http;
 mod outgoing;
 mod plan;
+mod receipts;
 mod secret;
 mod show;
 mod swap;
