@@ -76,7 +76,7 @@ fn sources() -> String {
 fn no_message_is_missing_or_idle() {
     let english = messages(Language::English);
     let sources = sources();
-    let words: BTreeSet<&str> = sources.split('"').skip(1).step_by(1).collect();
+    let words: BTreeSet<&str> = sources.split('"').skip(1).collect();
     for id in english.keys() {
         let said = words.contains(id.as_str())
             || id.strip_prefix("error-").is_some_and(|code| CODES.contains(&code))
@@ -91,6 +91,17 @@ fn no_message_is_missing_or_idle() {
         let Some(id) = call.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next()) else { continue };
         assert!(english.contains_key(id), "{id} is said and is no message");
     }
+}
+
+/// The page names every code that a program may meet, and no other.
+#[test]
+fn the_page_lists_the_codes() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec/wallet.md")).unwrap();
+    let (_, table) = page.split_once("| exit | codes |").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let listed: BTreeSet<&str> = table.split('`').skip(1).step_by(2).collect();
+    let codes: BTreeSet<&str> = CODES.iter().copied().collect();
+    assert_eq!(listed, codes);
 }
 
 #[test]
