@@ -236,8 +236,7 @@ fn two_draws_have_nothing_in_common() {
     }
     for request in &requests {
         let text = String::from_utf8_lossy(request).to_ascii_lowercase();
-        let names: BTreeSet<&str> =
-            text.lines().skip(1).filter_map(|line| Some(line.split_once(':')?.0)).collect();
+        let names: BTreeSet<&str> = text.lines().skip(1).filter_map(|line| Some(line.split_once(':')?.0)).collect();
         let usual = ["accept", "content-length", "content-type", "host"];
         assert!(names.iter().all(|name| usual.contains(name)), "{names:?}");
     }

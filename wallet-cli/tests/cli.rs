@@ -111,7 +111,8 @@ fn a_page_of_the_manual_for_every_command_and_completions_for_every_shell() {
     walk(&[], &mut commands);
     for command in commands {
         let name = ["annona-wallet", &command].join(" ").trim().replace(' ', "-");
-        let page = fs::read_to_string(pages.join(format!("{name}.1"))).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let page =
+            fs::read_to_string(pages.join(format!("{name}.1"))).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(page.contains(".SH NAME") && page.contains(".SH OPTIONS"), "{name}");
     }
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

@@ -106,8 +106,7 @@ fn run(arguments: &[&str], input: &str, fault: Option<&str>) -> Ended {
     if let Some(fault) = fault {
         command.env("ANNONA_FAULT", fault);
     }
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // A program that ends before it asks does not read it.
     drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
     let output = child.wait_with_output().unwrap();
@@ -187,9 +186,8 @@ fn a_household_enrols_draws_and_visits_twice() {
 fn wrong_tickets_are_refused_with_what_to_do() {
     let aid = Aid::new(1);
     aid.make("wallet");
-    let enrol = |arguments: &[&str], text: &str| {
-        aid.wallet("wallet", &[&["enrol"], arguments].concat(), text, None).error()
-    };
+    let enrol =
+        |arguments: &[&str], text: &str| aid.wallet("wallet", &[&["enrol"], arguments].concat(), text, None).error();
     let good = aid.slip(0, TicketKind::Enrol);
     let code = |error: (i32, String, String)| error.1;
     assert_eq!(enrol(&[], ""), (2, "ticket-code-length".into(), String::new()));
@@ -271,9 +269,12 @@ fn killed_everywhere(
 fn a_phone_that_is_switched_off_at_any_save_loses_and_doubles_nothing() {
     let aid = Aid::new(48);
     aid.make("new");
-    let enrolled = killed_everywhere(&aid, "enrolled", |_| "new".into(), |wallet, at, fault| {
-        aid.wallet(wallet, &["enrol"], &aid.slip(at, TicketKind::Enrol), fault)
-    });
+    let enrolled = killed_everywhere(
+        &aid,
+        "enrolled",
+        |_| "new".into(),
+        |wallet, at, fault| aid.wallet(wallet, &["enrol"], &aid.slip(at, TicketKind::Enrol), fault),
+    );
     // More wallets for the second part, each with a ticket of its own: a copied credential would be spent by its twin.
     let fresh = |at: usize| {
         let name = format!("fresh-{at}");
@@ -296,9 +297,12 @@ fn a_phone_that_is_switched_off_at_any_save_loses_and_doubles_nothing() {
     let site = aid.open_site();
     let url = format!("http://{}", site.address);
     let redeem = ["redeem", "--site", "1", "--site-url", url.as_str()];
-    let redeemed = killed_everywhere(&aid, "redeemed", |at| all[at].clone(), |wallet, _, fault| {
-        aid.wallet(wallet, &redeem, "", fault)
-    });
+    let redeemed = killed_everywhere(
+        &aid,
+        "redeemed",
+        |at| all[at].clone(),
+        |wallet, _, fault| aid.wallet(wallet, &redeem, "", fault),
+    );
     for (at, wallet) in all.iter().enumerate() {
         let last = redeemed.get(at).unwrap_or(wallet);
         if last == wallet {

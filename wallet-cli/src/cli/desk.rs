@@ -66,7 +66,7 @@ impl Desk {
     }
 
     fn ask(&self) -> Result<Passphrase, Problem> {
-        let first = self.say("ask-pin", &[]);
+        let first = self.question("ask-pin");
         let questions = Questions { first: &first, again: "" };
         Ok(passphrase_by(PassphraseSource::choose(self.global.passphrase_fd), questions)?)
     }
@@ -82,8 +82,13 @@ impl Desk {
     }
 
     fn ask_new_from(&self, source: PassphraseSource) -> Result<Passphrase, Problem> {
-        let (first, again) = (self.say("ask-new-pin", &[]), self.say("ask-pin-again", &[]));
+        let (first, again) = (self.question("ask-new-pin"), self.question("ask-pin-again"));
         Ok(new_passphrase_by(source, Questions { first: &first, again: &again }, MIN_PIN_CHARACTERS)?)
+    }
+
+    /// A message with room for what is typed behind it.
+    fn question(&self, id: &str) -> String {
+        self.words.say(id, &[]) + " "
     }
 
     /// How servers are reached: through the proxy named now, or else through the wallet's.

@@ -274,8 +274,8 @@ pub(super) fn free<'a>(
     wallet: &'a Wallet,
     site: SiteId,
 ) -> impl Iterator<Item = Held> + use<'a> {
-    let sound = |voucher: &&Voucher| !wallet.faults().contains_key(&voucher.shown().mark());
-    let all = wallet.vouchers().iter().filter(sound).filter_map(|voucher| held(programme, voucher));
+    let sound = move |voucher: &&Voucher| !wallet.faults().contains_key(&voucher.shown().mark());
+    let all = wallet.vouchers().iter().filter(sound).filter_map(move |voucher| held(programme, voucher));
     all.filter(move |held| held.site.is_none_or(|at| at == site))
 }
 
@@ -341,11 +341,11 @@ fn patiently<T>(desk: &Desk, ask: impl Fn() -> Result<T, LinkError>) -> Result<T
 /// Whether one programme goes on from the other: it has all its versions, and its rounds under the same ones.
 fn extends(newer: &Programme, older: &Programme) -> bool {
     let header = older.latest();
-    let rounds = (header.policy.first_round.0..=header.last_round.0).map(Round);
+    let mut rounds = (header.policy.first_round.0..=header.last_round.0).map(Round);
     let same = |round: Round| match (older.in_force(round), newer.in_force(round)) {
         (Ok(before), Ok(now)) => before.hash == now.hash,
         (Ok(_), Err(_)) => false,
         (Err(_), _) => true,
     };
-    newer.version(&header.hash()).is_some() && rounds.into_iter().all(same)
+    newer.version(&header.hash()).is_some() && rounds.all(same)
 }

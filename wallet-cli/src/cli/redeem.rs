@@ -75,23 +75,31 @@ impl Redeem {
 }
 
 /// Vouchers that make up the units exactly.
-pub(super) fn exactly(held: &[Held], units: u64) -> Option<Vec<Mark>> {
-    // For each sum the last voucher of one way to it; sums beyond what is held cannot be.
-    let most = held.iter().map(|held| u64::from(held.value)).sum::<u64>();
-    let units = usize::try_from(units).ok().filter(|units| *units as u64 <= most)?;
-    let mut ways: Vec<Option<Vec<usize>>> = vec![None; units + 1];
-    ways[0] = Some(Vec::new());
+fn exactly(held: &[Held], units: u64) -> Option<Vec<Mark>> {
+    at_least(held, units).filter(|(_, rest)| *rest == 0).map(|(marks, _)| marks)
+}
+
+/// Vouchers that make up the units, or as few more as can be, and how many more.
+pub(super) fn at_least(held: &[Held], units: u64) -> Option<(Vec<Mark>, u64)> {
+    let most = held.iter().map(|held| held.value as usize).sum::<usize>();
+    // For each sum the voucher that first made it up: those before it make up the rest.
+    let mut last: Vec<Option<usize>> = vec![None; most + 1];
     for (at, held) in held.iter().enumerate() {
         let value = held.value as usize;
-        for sum in (value..=units).rev() {
-            if ways[sum].is_none()
-                && let Some(way) = &ways[sum - value]
-            {
-                ways[sum] = Some([&way[..], &[at]].concat());
+        for sum in (value..=most).rev() {
+            if last[sum].is_none() && (sum == value || last[sum - value].is_some()) {
+                last[sum] = Some(at);
             }
         }
     }
-    ways.pop().flatten().map(|way| way.into_iter().map(|at| held[at].mark).collect())
+    let wanted = usize::try_from(units).ok()?;
+    let found = (wanted..=most).find(|sum| *sum == 0 || last[*sum].is_some())?;
+    let (mut left, mut marks) = (found, Vec::new());
+    while let Some(at) = last[left].filter(|_| left > 0) {
+        marks.push(held[at].mark);
+        left -= held[at].value as usize;
+    }
+    Some((marks, (found - wanted) as u64))
 }
 
 /// What to show and to take at the counter.
@@ -122,4 +130,42 @@ pub(super) fn tell(desk: &Desk, header: &Header, handover: &Handover, report: &m
             "owed": names::amounts(header, &handover.owed),
         }),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use annona_protocol::{group::EncodedPoint, ids::KeyIndex};
+
+    use super::*;
+
+    fn held(values: &[u32]) -> Vec<Held> {
+        let one = |(at, value): (usize, &u32)| {
+            let mark = Mark { key: KeyIndex(*value), holder: EncodedPoint([u8::try_from(at).unwrap(); 32]) };
+            Held { mark, line: LineId(1), value: *value, round: Round(1), site: None }
+        };
+        values.iter().enumerate().map(one).collect()
+    }
+
+    /// Every sum of every set of a few vouchers, against all subsets.
+    #[test]
+    fn vouchers_make_up_what_they_can() {
+        for values in [&[][..], &[1], &[1, 2, 4, 8], &[5, 5, 2], &[8, 4, 4, 1, 1], &[10, 20, 50, 5, 2, 2]] {
+            let held = held(values);
+            let total = |set: u32| -> u64 {
+                values.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1).map(|(_, value)| u64::from(*value)).sum()
+            };
+            let sums: Vec<u64> = (0..1u32 << values.len()).map(total).collect();
+            for units in 1..100 {
+                let best = sums.iter().filter(|sum| **sum >= units).min();
+                let found = at_least(&held, units);
+                assert_eq!(found.as_ref().map(|(_, rest)| units + rest), best.copied(), "{values:?}: {units}");
+                let Some((marks, rest)) = found else { continue };
+                assert_eq!(marks.iter().map(|mark| u64::from(mark.key.0)).sum::<u64>(), units + rest);
+                let distinct: std::collections::BTreeSet<_> = marks.iter().collect();
+                assert_eq!(distinct.len(), marks.len());
+                assert_eq!(exactly(&held, units).is_some(), sums.contains(&units));
+            }
+        }
+    }
 }

@@ -13,7 +13,7 @@ use super::{
     Desk, Done, Problem, Report,
     holder::{At, Held, Holder, free, keys_of},
     names::{Amount, amount, find_line, round},
-    redeem::exactly,
+    redeem::at_least,
     show,
 };
 
@@ -58,7 +58,9 @@ impl Swap {
         let view = holder.view(round)?;
         let held: Vec<Held> =
             free(holder.programme(), holder.wallet(), from).filter(|held| held.round == round).collect();
-        let total = |line: LineId| held.iter().filter(|held| held.line == line).map(|held| u64::from(held.value)).sum();
+        let total = |line: LineId| -> u64 {
+            held.iter().filter(|held| held.line == line).map(|held| u64::from(held.value)).sum()
+        };
         let mut asked: BTreeMap<LineId, u64> = BTreeMap::new();
         for amount in &self.lines {
             *asked.entry(find_line(view.header, &amount.line)?).or_default() += amount.units;
@@ -80,12 +82,6 @@ impl Swap {
         }
         Ok((old, counts.into_iter().collect()))
     }
-}
-
-/// Vouchers that make up the units, or the fewest units more, and how many more.
-fn at_least(held: &[Held], units: u64) -> Option<(Vec<Mark>, u64)> {
-    let most: u64 = held.iter().map(|held| u64::from(held.value)).sum();
-    (units..=most).find_map(|sum| exactly(held, sum).map(|marks| (marks, sum - units)))
 }
 
 fn keys(view: &InForce<'_>, site: SiteId, line: &str, units: u64) -> Result<KeyCounts, Problem> {
