@@ -313,6 +313,23 @@ fn a_phone_that_is_switched_off_at_any_save_loses_and_doubles_nothing() {
     }
 }
 
+/// With TLS: the ticket's square code is all that the wallet knows of the issuer at first.
+#[test]
+fn a_ticket_leads_to_the_issuers_key() {
+    let prepared = prepare(Plan { tickets: 1, rounds: 1, advance: 0 });
+    let witness = prepared.start_witness();
+    let issuer = prepared.start_issuer(&witness, |config| config.listen.tls = true);
+    let origin = issuer.node.as_ref().unwrap().server().origin();
+    assert!(origin.starts_with("https://"));
+    let aid = Aid { prepared, witness, issuer, folder: tempfile::tempdir().unwrap() };
+    aid.make("wallet");
+    let slip = aid.slip(0, TicketKind::Enrol);
+    let (bare, _) = slip.rsplit_once("/HTTP").unwrap();
+    let enrolled = aid.wallet("wallet", &["enrol"], &format!("{bare}/{}", origin.to_ascii_uppercase()), None);
+    assert_eq!(enrolled.json()["name"], "Food and cash");
+    assert!(aid.wallet("wallet", &["draw", "--site", "1"], "", None).json()["drawn"].as_u64().unwrap() > 0);
+}
+
 #[test]
 fn two_programs_do_not_share_a_wallet() {
     let aid = Aid::new(1);
