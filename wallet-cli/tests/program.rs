@@ -151,8 +151,17 @@ fn a_household_enrols_draws_and_visits_twice() {
     assert_eq!(wallet(&["draw", "--site", "1", "--line", "food=3"]).error().1, "uncovered");
     let drawn = wallet(&["draw", "--site", "North-Gate", "--line", "food=2", "--line", "cash=7"]).json();
     assert_eq!((drawn["site"].as_u64(), drawn["drawn"].as_u64()), (Some(1), Some(3)));
+    // The phone is switched off before the answer is kept: the same draw goes on, and is not made twice.
+    let draw = ["draw", "--line", "cash=5"];
+    let saves = (1..).find(|save| {
+        let fault = format!("vault-rename:{save}");
+        aid.wallet("wallet", &draw, "", Some(&fault)).code.is_some()
+    });
+    assert!(saves > Some(3));
     // The site is remembered; the rest comes, and then nothing.
-    assert_eq!(wallet(&["draw"]).json()["drawn"], 4);
+    let rest = wallet(&["show"]).json();
+    assert_eq!(units(&rest["draw"]), BTreeMap::from([(2, 2), (3, 1), (4, 10)]));
+    assert_eq!(wallet(&["draw"]).json()["drawn"], 3);
     assert_eq!(wallet(&["draw"]).json()["drawn"], 0);
     let shown = wallet(&["show"]).json();
     assert_eq!((units(&shown["draw"]), units(&shown["collect"][0]["units"])), (BTreeMap::new(), due.clone()));
