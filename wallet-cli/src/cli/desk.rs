@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -122,9 +122,5 @@ impl Stored {
 
     pub(super) fn wallet(&self) -> Result<Wallet, Problem> {
         Ok(Wallet::decode(&self.membership()?.wallet)?)
-    }
-
-    pub(super) fn file(&self) -> &Path {
-        self.vault.path()
     }
 }
