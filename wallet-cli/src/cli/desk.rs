@@ -1,10 +1,6 @@
 //! What all commands need first: the file, its passphrase, the language, the way to the network.
 
-use std::{
-    env,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{env, path::PathBuf, time::Duration};
 
 use annona_transport::Options;
 use annona_vault::{
