@@ -43,6 +43,7 @@ pub mod ids;
 pub mod log;
 pub mod programme;
 pub mod range;
+pub mod recovery;
 pub mod redeem;
 pub mod registry;
 pub mod secret;

@@ -24,6 +24,15 @@ pub enum WalletError {
     /// The wallet is of another programme.
     #[error("the wallet is of another programme: take the wallet file that belongs to it")]
     OtherProgramme,
+    /// There are recovery words.
+    #[error("this wallet has recovery words already: keep using them")]
+    HasWords,
+    /// A restore without recovery words.
+    #[error("this wallet has no recovery words: nothing can be restored without them")]
+    NoWords,
+    /// A backup.
+    #[error("this is a backup: restore it before anything else, as the wallet that it was made of may have gone on")]
+    Copied,
     /// A request has not been answered yet.
     #[error("a request is not answered yet: resume it first")]
     Pending,

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use annona_protocol::{
+    bucket::Bucket,
     ids::{ProgrammeId, SiteId},
     programme::{
         Programme,
@@ -49,7 +50,7 @@ impl HttpLink {
     /// [`LinkError`]; [`LinkError::Unusable`] if the announcement does not hold.
     pub fn first(id: ProgrammeId, server: &str, options: &Options) -> Result<Self, LinkError> {
         let bytes = Client::unpinned_announcement(server, options).map_err(link_error)?;
-        let key = Some(announced(&bytes, id)?.latest().issuer_log.key);
+        let key = Some(announced(&bytes, id)?.0.latest().issuer_log.key);
         let server = Server { url: server.to_owned(), key };
         Ok(Self::new(Client::new(server, options).map_err(link_error)?))
     }
@@ -66,6 +67,14 @@ impl HttpLink {
     /// # Errors
     /// [`LinkError`]; [`LinkError::Unusable`] if the announcement does not hold.
     pub fn programme(&self, id: ProgrammeId) -> Result<Programme, LinkError> {
+        Ok(self.announced(id)?.0)
+    }
+
+    /// The same with the size of the log that the announcement proves.
+    ///
+    /// # Errors
+    /// As [`HttpLink::programme`].
+    pub fn announced(&self, id: ProgrammeId) -> Result<(Programme, u64), LinkError> {
         announced(&self.issuer.get(ANNOUNCEMENT).map_err(link_error)?, id)
     }
 
@@ -74,10 +83,15 @@ impl HttpLink {
     }
 }
 
-fn announced(bytes: &[u8], id: ProgrammeId) -> Result<Programme, LinkError> {
+fn announced(bytes: &[u8], id: ProgrammeId) -> Result<(Programme, u64), LinkError> {
     let announcement = Announcement::decode(bytes).map_err(Unannounced::from);
-    let programme = announcement.and_then(|announcement| Ok(announcement.verify(id)?));
+    let programme = announcement.and_then(|announcement| Ok(announcement.verify_sized(id)?));
     programme.map_err(|error| LinkError::Unusable { source: error.into() })
+}
+
+fn slots_path(bucket: &Bucket, after: Option<[u8; 32]>) -> String {
+    let path = format!("/v1/slots/{}", bucket.path());
+    after.map_or_else(|| path.clone(), |after| format!("{path}?after={}", hex::encode(after)))
 }
 
 impl Link for HttpLink {
@@ -89,6 +103,8 @@ impl Link for HttpLink {
             Endpoint::Draw => (&self.issuer, "/v1/draw"),
             Endpoint::Swap => (&self.issuer, "/v1/swap"),
             Endpoint::Amend => (&self.issuer, "/v1/amend"),
+            Endpoint::SlotDirectory => return self.issuer.get("/v1/slots").map_err(link_error),
+            Endpoint::Slots(bucket, after) => return self.issuer.get(&slots_path(&bucket, after)).map_err(link_error),
             Endpoint::Quote(site) => (self.site(site)?, "/v1/quote"),
             Endpoint::Redeem(site) => (self.site(site)?, "/v1/redeem"),
             Endpoint::Collect(site) => (self.site(site)?, "/v1/collect"),

@@ -73,6 +73,14 @@ impl Announcement {
     /// # Errors
     /// [`AnnouncementError`]: nothing of a refused announcement may be used.
     pub fn verify(&self, programme: ProgrammeId) -> Result<Programme, AnnouncementError> {
+        self.verify_sized(programme).map(|(programme, _)| programme)
+    }
+
+    /// The same with the size of the log that the checkpoint proves.
+    ///
+    /// # Errors
+    /// As [`Announcement::verify`].
+    pub fn verify_sized(&self, programme: ProgrammeId) -> Result<(Programme, u64), AnnouncementError> {
         let genesis = &self.versions.first().ok_or(AnnouncementError::Programme)?.leaf.header;
         if genesis.version != 0 || genesis.programme_id() != programme {
             return Err(AnnouncementError::Programme);
@@ -94,7 +102,7 @@ impl Announcement {
             }
             verified.open_round(round, manifest)?;
         }
-        Ok(verified)
+        Ok((verified, checkpoint.size()))
     }
 
     /// The newest version says who must have cosigned.
