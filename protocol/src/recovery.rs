@@ -24,6 +24,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::{
+    bucket::SlotKind,
     credential::{Credential, IssuedCommitment, Unsigned},
     draw::{AmendResponse, accumulate_amend, accumulate_draw, accumulate_roll_over, positions},
     enrol::{EnrolContext, EnrolResponse},
@@ -33,7 +34,7 @@ use crate::{
     programme::{InForce, KeyCounts, Programme},
     registry,
     secret::{SecretBytes, SecretScalar, Weights},
-    slots::{SealedSlot, SlotKind, Slots},
+    slots::{SealedSlot, Slots},
     swap::accumulate_swap,
     transcript::{self, ByteStream},
     voucher::{self, Answer, Mark, ShownVoucher, Voucher},

@@ -25,7 +25,7 @@ contexts! {
     VOUCHER_KEY = "annona v1 voucher key";
     /// The blind signature's challenge `c'` (spec 5.2).
     VOUCHER_CHALLENGE = "annona v1 voucher challenge";
-    /// The holder's secrets of a session's vouchers (spec 5.2).
+    /// The holder's secrets of a session's vouchers (spec 10.1).
     VOUCHER_SECRETS = "annona v1 voucher secrets";
     /// The digest of `(X, R, Y, c)` of a session (spec 5.3).
     CHALLENGES = "annona v1 challenges";
@@ -141,6 +141,10 @@ kinds! {
     AMEND_REQUEST = 0x18;
     /// Amend response.
     AMEND_RESPONSE = 0x19;
+    /// How sealed slots are cut into buckets.
+    SLOT_DIRECTORY = 0x1d;
+    /// The sealed slots of a bucket.
+    SLOT_BUCKET = 0x1e;
     /// Swap request.
     SWAP_REQUEST = 0x1a;
     /// Swap response.

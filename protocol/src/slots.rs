@@ -33,15 +33,6 @@ pub struct Slots {
     pub credential: SealedSlot,
 }
 
-/// Which of a message's two slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SlotKind {
-    /// What brings vouchers back: deleted at the round's close.
-    Vouchers = 0,
-    /// What brings the credential back: kept until it expires.
-    Credential = 1,
-}
-
 impl Slots {
     /// Random slots with ciphertexts of `length` bytes: what a wallet without recovery words sends.
     pub fn random<R: CryptoRng + ?Sized>(length: usize, rng: &mut R) -> Self {

@@ -202,7 +202,7 @@ impl Wallet {
         answer: &[u8],
         rng: &mut R,
     ) -> Result<Event, WalletError> {
-        let show = self.show.as_mut().ok_or(WalletError::NotPending)?;
+        let show = self.show.as_ref().ok_or(WalletError::NotPending)?;
         if let Step::Session { round, keys } = &show.step
             && let Ok(offer) = SessionOffer::decode(answer)
         {
@@ -213,6 +213,7 @@ impl Wallet {
             self.attempt(Some((view.round, view.hash)), Context::Draw(context), request.encode_secret());
             return Ok(Event::Session);
         }
+        let show = self.show.as_mut().ok_or(WalletError::NotPending)?;
         let (credential, vouchers) = show.finish(programme, answer, rng)?;
         let event = if vouchers.is_empty() { Event::Credential } else { Event::Drawn(vouchers.len()) };
         self.credential = Some(credential);
