@@ -13,6 +13,8 @@
 //! The secrets of two messages are independent, and those of a message's two slots too: the slot that is kept does not open the
 //! vouchers.
 
+mod envelope;
+
 use std::fmt;
 
 use chacha20poly1305::{
@@ -40,6 +42,8 @@ use crate::{
     voucher::{self, Answer, Mark, ShownVoucher, Voucher},
     wire::Message as _,
 };
+
+pub use envelope::{Envelope, EnvelopeError};
 
 /// Bytes that XChaCha20-Poly1305 adds to what it seals: nonce and tag.
 const OVERHEAD: usize = 24 + 16;

@@ -48,6 +48,9 @@ pub enum WalletError {
     /// A voucher is not held, is part of an unanswered request, or was found at fault.
     #[error("a voucher is not free: it is not held, in an unanswered request, or refused before")]
     VoucherNotFree,
+    /// No such parcel, or another voucher.
+    #[error("no parcel of this number holds that voucher")]
+    NoParcel,
     /// No voucher fits the quote.
     #[error("no voucher is for this site, round and stock")]
     NothingToRedeem,

@@ -112,6 +112,7 @@ impl Wallet {
         }
         let gone = |mark: &Mark| {
             self.voucher(mark).is_some()
+                || self.is_out(mark)
                 || self.accepted_marks().any(|accepted| accepted == *mark)
                 || self.receipts.iter().any(|receipt| receipt.content.mark == *mark)
                 || swapped.contains(mark)

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    Event, Handover, Next, Outgoing, Refusal, Task, WalletError,
+    Event, Handover, Next, Outgoing, Parcel, Refusal, Task, WalletError,
     recovery::Recovery,
     show::PendingShow,
     swap::PendingSwap,
@@ -40,6 +40,7 @@ pub struct Wallet {
     pub(crate) accepted: Vec<Accepted>,
     pub(crate) owed: Vec<Owed>,
     pub(crate) latest: Option<Handover>,
+    pub(crate) parcels: Vec<Parcel>,
     pub(crate) recovery: Option<Recovery>,
     /// A copy: another may have gone on, so slots are asked before anything is shown ([10.2-M2]).
     pub(crate) copied: bool,
@@ -76,6 +77,7 @@ impl Wallet {
             accepted: Vec::new(),
             owed: Vec::new(),
             latest: None,
+            parcels: Vec::new(),
             recovery: None,
             copied: false,
         }
