@@ -3,16 +3,15 @@
 //! An announcement is believed for what it proves and for nothing else: not for where it came from. It may be old; what it
 //! lacks then shows as a round that is not open.
 
-use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 
-use super::{KeyEntry, LogKey, ManifestError, Programme, SignedHeader};
+use super::{KeyEntry, ManifestError, Programme, SignedHeader};
 use crate::{
     ids::{ProgrammeId, Round},
     log::{
         leaf::{IssuerLeaf, Leaf as _, OpenLeaf},
         merkle::{MerkleError, TreeHash, verify_inclusion},
-        note::{Checkpoint, KeyType, NoteError, VerifierKey, verify_checkpoint},
+        note::{Checkpoint, NoteError},
     },
     wire::message,
 };
@@ -108,13 +107,7 @@ impl Announcement {
     /// The newest version says who must have cosigned.
     fn verify_checkpoint(&self, programme: &Programme) -> Result<Checkpoint, NoteError> {
         let header = programme.latest();
-        let log = verifier_key(&header.issuer_log, KeyType::Log)?;
-        let witnesses = header
-            .witnesses
-            .iter()
-            .map(|witness| verifier_key(witness, KeyType::Witness))
-            .collect::<Result<Vec<_>, _>>()?;
-        let verified = verify_checkpoint(&self.checkpoint, &log, &witnesses, usize::from(header.witness_threshold))?;
+        let verified = header.verify_checkpoint(&self.checkpoint, &header.issuer_log)?;
         Ok(verified.checkpoint().clone())
     }
 
@@ -138,11 +131,6 @@ impl<T> Announced<T> {
         let leaf = wrap(&self.leaf).tree_hash();
         verify_inclusion(&checkpoint.root(), &leaf, self.index, checkpoint.size(), &self.path)
     }
-}
-
-fn verifier_key(key: &LogKey, key_type: KeyType) -> Result<VerifierKey, NoteError> {
-    let bytes = VerifyingKey::from_bytes(&key.key.0).map_err(|_| NoteError::WeakKey)?;
-    VerifierKey::new(&key.name, key_type, bytes)
 }
 
 #[cfg(test)]
