@@ -12,16 +12,16 @@ use super::{world::COUNTER, *};
 const VISIT: Task = Task::Visit(NORTH, Round(1));
 
 /// A household that has drawn, and what it holds at the first site.
-struct Drawn {
-    world: World,
-    wallet: Vec<u8>,
-    pack: OpeningPack,
+pub(super) struct Drawn {
+    pub(super) world: World,
+    pub(super) wallet: Vec<u8>,
+    pub(super) pack: OpeningPack,
     food: u64,
-    marks: usize,
+    pub(super) marks: usize,
 }
 
 impl Drawn {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let world = World::new();
         let wallet = drawn(&world);
         let (pack, view) = (world.pack(), world.view());
