@@ -122,19 +122,21 @@ impl<'t> Template<'t> {
 
         complete(bold, &printed.line, number)?;
         let (label, size) = fitted(bold, &printed.line, beside.width(), 2, 10.5);
-        beside.lines(canvas, bold, &label, y + 55.0, size);
+        beside.lines(canvas, bold, &label, y + 54.0, size);
         let site = printed.site.as_deref().unwrap_or(words.any_site);
-        let site = complete(regular, &format!("{}: {site}", words.site), number)?;
-        beside.start(canvas, regular, &site, y + 85.0, 9.5);
+        let site = format!("{}: {site}", words.site);
+        complete(regular, &site, number)?;
+        let (site, size) = fitted(regular, &site, beside.width(), 2, 9.5);
+        beside.lines(canvas, regular, &site, y + 80.0, size);
         let (round, place) = beside.divide(beside.width() * 0.7);
         round.start(
             canvas,
             regular,
             &complete(regular, &format!("{} {}", words.round, printed.round), number)?,
-            y + 99.0,
+            y + 104.0,
             9.5,
         );
-        place.end(canvas, regular, &complete(regular, &format!("{number}/{of}"), number)?, y + 99.0, 8.0);
+        place.end(canvas, regular, &complete(regular, &format!("{number}/{of}"), number)?, y + 104.0, 8.0);
         Ok(())
     }
 
