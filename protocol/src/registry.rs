@@ -65,6 +65,12 @@ contexts! {
     NONCE = "annona v1 nonce";
     /// Weights of batch verification (spec 3.5); never leaves the verifier.
     BATCH_WEIGHTS = "annona v1 batch weights";
+    /// The half of a printed voucher's secret that its key slip gives (spec bearer.md).
+    BEARER_HALF = "annona v1 bearer half";
+    /// The mark by which a split sheet and its key slip are found together (spec bearer.md).
+    BEARER_MARK = "annona v1 bearer mark";
+    /// Digest of a message that is shown in several QR codes (spec bearer.md).
+    FRAMES = "annona v1 frames";
 }
 
 /// The merlin protocol label of the aggregated range proof (spec 3.6).

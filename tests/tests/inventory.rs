@@ -203,6 +203,8 @@ fn what_is_not_on_the_wire_is_marked() {
         "pending batch",
         "quotes",
         "slip file",
+        "printed sheet",
+        "key slip",
         "wallet file",
         "receipts",
     ] {
