@@ -49,10 +49,18 @@ impl HttpLink {
     /// # Errors
     /// [`LinkError`]; [`LinkError::Unusable`] if the announcement does not hold.
     pub fn first(id: ProgrammeId, server: &str, options: &Options) -> Result<Self, LinkError> {
-        let bytes = Client::unpinned_announcement(server, options).map_err(link_error)?;
-        let key = Some(announced(&bytes, id)?.0.latest().issuer_log.key);
-        let server = Server { url: server.to_owned(), key };
+        let server = Self::pin(id, server, options)?;
         Ok(Self::new(Client::new(server, options).map_err(link_error)?))
+    }
+
+    /// The same issuer as an origin with its key, to be kept.
+    ///
+    /// # Errors
+    /// As [`HttpLink::first`].
+    pub fn pin(id: ProgrammeId, server: &str, options: &Options) -> Result<Server, LinkError> {
+        let bytes = Client::unpinned_announcement(server, options).map_err(link_error)?;
+        let key = Some(announced(&bytes, id)?.latest().issuer_log.key);
+        Ok(Server { url: server.to_owned(), key })
     }
 
     /// Adds a site.
@@ -67,15 +75,17 @@ impl HttpLink {
     /// # Errors
     /// [`LinkError`]; [`LinkError::Unusable`] if the announcement does not hold.
     pub fn programme(&self, id: ProgrammeId) -> Result<Programme, LinkError> {
-        Ok(self.announced(id)?.0)
+        self.announcement(id).map(|(_, programme)| programme)
     }
 
-    /// The same with the size of the log that the announcement proves.
+    /// The same with the announcement's bytes, to be kept.
     ///
     /// # Errors
     /// As [`HttpLink::programme`].
-    pub fn announced(&self, id: ProgrammeId) -> Result<(Programme, u64), LinkError> {
-        announced(&self.issuer.get(ANNOUNCEMENT).map_err(link_error)?, id)
+    pub fn announcement(&self, id: ProgrammeId) -> Result<(Vec<u8>, Programme), LinkError> {
+        let bytes = self.issuer.get(ANNOUNCEMENT).map_err(link_error)?;
+        let programme = announced(&bytes, id)?;
+        Ok((bytes, programme))
     }
 
     fn site(&self, site: SiteId) -> Result<&Client, LinkError> {
@@ -83,9 +93,9 @@ impl HttpLink {
     }
 }
 
-fn announced(bytes: &[u8], id: ProgrammeId) -> Result<(Programme, u64), LinkError> {
+fn announced(bytes: &[u8], id: ProgrammeId) -> Result<Programme, LinkError> {
     let announcement = Announcement::decode(bytes).map_err(Unannounced::from);
-    let programme = announcement.and_then(|announcement| Ok(announcement.verify_sized(id)?));
+    let programme = announcement.and_then(|announcement| Ok(announcement.verify(id)?));
     programme.map_err(|error| LinkError::Unusable { source: error.into() })
 }
 

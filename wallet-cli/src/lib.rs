@@ -23,6 +23,7 @@ mod outgoing;
 mod parcel;
 mod phrase;
 mod plan;
+mod receipts;
 mod recovery;
 mod restore;
 mod secret;

@@ -12,7 +12,7 @@ mod second_medium;
 mod writer;
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, OpenOptions},
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -478,29 +478,12 @@ fn private_mode(options: &mut OpenOptions) {
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
 }
 
-/// One process a folder: the kernel drops the lock with the process. Given back by word: a child that was forked meanwhile holds
-/// the file until it runs its own program.
-#[derive(Debug)]
-struct Lock(File);
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // The file is closed next, which does the same.
-        let _given_back = self.0.unlock();
-    }
-}
-
+/// One process a folder.
 fn lock(home: &Path) -> Result<Lock, StoreError> {
-    let path = home.join("lock");
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    private_mode(&mut options);
-    let file = options.open(&path).map_err(|source| StoreError::File { path: path.clone(), source })?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock(file)),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: home.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(StoreError::File { path, source }),
-    }
+    Lock::take(&home.join("lock")).map_err(|error| match error {
+        LockError::File { path, source } => StoreError::File { path, source },
+        _ => StoreError::Locked { path: home.to_owned() },
+    })
 }
 
 fn connect(path: &Path, create: bool) -> Result<Connection, StoreError> {
