@@ -12,13 +12,14 @@ mod second_medium;
 mod writer;
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::OpenOptions,
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use annona_vault::{Lock, LockError};
 pub use day_code::DayCode;
 pub use log::{LogState, Pending};
 use rusqlite::{Connection, OpenFlags, backup::Backup};
