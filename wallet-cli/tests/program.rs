@@ -151,8 +151,17 @@ fn a_household_enrols_draws_and_visits_twice() {
     assert_eq!(wallet(&["draw", "--site", "1", "--line", "food=3"]).error().1, "uncovered");
     let drawn = wallet(&["draw", "--site", "North-Gate", "--line", "food=2", "--line", "cash=7"]).json();
     assert_eq!((drawn["site"].as_u64(), drawn["drawn"].as_u64()), (Some(1), Some(3)));
+    // The phone is switched off before the answer is kept: the same draw goes on, and is not made twice.
+    let draw = ["draw", "--line", "cash=5"];
+    let saves = (1..).find(|save| {
+        let fault = format!("vault-rename:{save}");
+        aid.wallet("wallet", &draw, "", Some(&fault)).code.is_some()
+    });
+    assert!(saves > Some(3));
     // The site is remembered; the rest comes, and then nothing.
-    assert_eq!(wallet(&["draw"]).json()["drawn"], 4);
+    let rest = wallet(&["show"]).json();
+    assert_eq!(units(&rest["draw"]), BTreeMap::from([(2, 2), (3, 1), (4, 10)]));
+    assert_eq!(wallet(&["draw"]).json()["drawn"], 3);
     assert_eq!(wallet(&["draw"]).json()["drawn"], 0);
     let shown = wallet(&["show"]).json();
     assert_eq!((units(&shown["draw"]), units(&shown["collect"][0]["units"])), (BTreeMap::new(), due.clone()));
@@ -311,6 +320,23 @@ fn a_phone_that_is_switched_off_at_any_save_loses_and_doubles_nothing() {
         assert!(!expected[wallet].is_empty());
         assert_eq!(received(&aid, last), expected[wallet], "{wallet}");
     }
+}
+
+/// With TLS: the ticket's square code is all that the wallet knows of the issuer at first.
+#[test]
+fn a_ticket_leads_to_the_issuers_key() {
+    let prepared = prepare(Plan { tickets: 1, rounds: 1, advance: 0 });
+    let witness = prepared.start_witness();
+    let issuer = prepared.start_issuer(&witness, |config| config.listen.tls = true);
+    let origin = issuer.node.as_ref().unwrap().server().origin();
+    assert!(origin.starts_with("https://"));
+    let aid = Aid { prepared, witness, issuer, folder: tempfile::tempdir().unwrap() };
+    aid.make("wallet");
+    let slip = aid.slip(0, TicketKind::Enrol);
+    let (bare, _) = slip.rsplit_once("/HTTP").unwrap();
+    let enrolled = aid.wallet("wallet", &["enrol"], &format!("{bare}/{}", origin.to_ascii_uppercase()), None);
+    assert_eq!(enrolled.json()["name"], "Food and cash");
+    assert!(aid.wallet("wallet", &["draw", "--site", "1"], "", None).json()["drawn"].as_u64().unwrap() > 0);
 }
 
 #[test]

@@ -35,7 +35,10 @@ impl Amend {
         }
         let mut holder = Holder::with_news(desk, stored, At::default())?;
         let round = holder.round(self.round)?;
-        holder.roll_over(round)?;
+        // The same ticket again goes on where it was.
+        if !holder.wallet().is_amending(&ticket.code) {
+            holder.roll_over(round)?;
+        }
         holder.amend(round, ticket.code)?;
         let mut report = Report::default();
         report.line(desk.say("amended", &[]));

@@ -30,10 +30,13 @@ impl Draw {
         let round = holder.round(self.round)?;
         let site = holder.site(self.site.as_deref())?;
         let before = holder.wallet().vouchers().len();
-        // What was not answered comes first: it may have been this draw.
-        let rolled_over = holder.roll_over(round)?;
-        let keys = holder.plan(round, site, &self.lines)?;
         holder.remember(site)?;
+        // This draw, if it was asked for before and not answered; else whatever was not answered comes first.
+        let same = holder.plan(round, site, &self.lines).ok().filter(|keys| holder.is_drawing(round, keys));
+        let (rolled_over, keys) = match same {
+            Some(keys) => (false, keys),
+            None => (holder.roll_over(round)?, holder.plan(round, site, &self.lines)?),
+        };
         if !keys.is_empty() {
             holder.draw(round, keys)?;
         }

@@ -196,6 +196,11 @@ impl Holder {
         keys_of(&view, site, asked)
     }
 
+    /// Whether a draw of this list is not answered yet.
+    pub(super) fn is_drawing(&self, round: Round, keys: &KeyCounts) -> bool {
+        !keys.is_empty() && self.wallet().is_drawing(round, keys)
+    }
+
     pub(super) fn draw(&mut self, round: Round, keys: KeyCounts) -> Result<usize, Problem> {
         let view = self.programme.in_force(round)?;
         Ok(self.agent.draw(&view, keys, &mut self.rng)?)
