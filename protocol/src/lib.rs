@@ -30,6 +30,7 @@
 #[cfg(test)]
 mod attacks;
 pub mod audit;
+pub mod bucket;
 pub mod cohort;
 pub mod credential;
 pub mod draw;
