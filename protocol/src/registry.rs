@@ -157,6 +157,10 @@ kinds! {
     SWAP_RESPONSE = 0x1b;
     /// The issuer's signed word that a session is gone.
     SESSION_GONE = 0x1c;
+    /// How sealed slots are cut into buckets.
+    SLOT_DIRECTORY = 0x1d;
+    /// The sealed slots of a bucket.
+    SLOT_BUCKET = 0x1e;
     /// A site's quote.
     QUOTE = 0x20;
     /// Redemption request.
