@@ -147,10 +147,6 @@ kinds! {
     AMEND_REQUEST = 0x18;
     /// Amend response.
     AMEND_RESPONSE = 0x19;
-    /// How sealed slots are cut into buckets.
-    SLOT_DIRECTORY = 0x1d;
-    /// The sealed slots of a bucket.
-    SLOT_BUCKET = 0x1e;
     /// Swap request.
     SWAP_REQUEST = 0x1a;
     /// Swap response.
