@@ -81,5 +81,17 @@ need_rust_components() {
     cannot_go_on "cargo lacks ${missing[*]}. Run:" "    rustup component add ${missing[*]}" "and try again."
 }
 
+# For the tests only: they print sheets and read them back with programs that are not ours.
+need_decoders() {
+    local program
+    for program in pdftoppm pdftotext zbarimg; do
+        command -v "$program" >/dev/null || { install_packages poppler-utils zbar-tools || true; break; }
+    done
+    for program in pdftoppm pdftotext zbarimg; do
+        command -v "$program" >/dev/null || cannot_go_on "$program is missing. As root run:" \
+            "    apt-get update && apt-get install -y poppler-utils zbar-tools" "and try again."
+    done
+}
+
 need_c_compiler
 need_rust

@@ -10,7 +10,6 @@
 mod pdf;
 #[cfg(test)]
 mod tests;
-mod text;
 mod words;
 
 use std::{

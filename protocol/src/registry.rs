@@ -25,12 +25,18 @@ contexts! {
     VOUCHER_KEY = "annona v1 voucher key";
     /// The blind signature's challenge `c'` (spec 5.2).
     VOUCHER_CHALLENGE = "annona v1 voucher challenge";
+    /// The holder's secrets of a session's vouchers (spec 10.1).
+    VOUCHER_SECRETS = "annona v1 voucher secrets";
     /// The digest of `(X, R, Y, c)` of a session (spec 5.3).
     CHALLENGES = "annona v1 challenges";
     /// The digest of the issuer's `(s, y)` answers (spec 5.3).
     ANSWERS = "annona v1 answers";
-    /// The digest of the two sealed slots of a message (spec 10).
+    /// The digest of the two sealed slots of a message (spec 10.1).
     SLOTS = "annona v1 slots";
+    /// Ids of sealed slots (spec 10.1).
+    SLOT_ID = "annona v1 slot id";
+    /// Keys of sealed slots (spec 10.1).
+    SLOT_KEY = "annona v1 slot key";
     /// Hash of a ticket code (spec 4.1).
     TICKET = "annona v1 ticket";
     /// Hash of a manifest header; the genesis' is the programme id (spec 6).
@@ -59,6 +65,12 @@ contexts! {
     NONCE = "annona v1 nonce";
     /// Weights of batch verification (spec 3.5); never leaves the verifier.
     BATCH_WEIGHTS = "annona v1 batch weights";
+    /// The half of a printed voucher's secret that its key slip gives (spec bearer.md).
+    BEARER_HALF = "annona v1 bearer half";
+    /// The mark by which a split sheet and its key slip are found together (spec bearer.md).
+    BEARER_MARK = "annona v1 bearer mark";
+    /// Digest of a message that is shown in several QR codes (spec bearer.md).
+    FRAMES = "annona v1 frames";
 }
 
 /// The merlin protocol label of the aggregated range proof (spec 3.6).
@@ -141,6 +153,10 @@ kinds! {
     SWAP_RESPONSE = 0x1b;
     /// The issuer's signed word that a session is gone.
     SESSION_GONE = 0x1c;
+    /// How sealed slots are cut into buckets.
+    SLOT_DIRECTORY = 0x1d;
+    /// The sealed slots of a bucket.
+    SLOT_BUCKET = 0x1e;
     /// A site's quote.
     QUOTE = 0x20;
     /// Redemption request.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use annona_protocol::{
+    bucket::Bucket,
     ids::{ProgrammeId, SiteId},
     programme::{
         Programme,
@@ -98,6 +99,11 @@ fn announced(bytes: &[u8], id: ProgrammeId) -> Result<Programme, LinkError> {
     programme.map_err(|error| LinkError::Unusable { source: error.into() })
 }
 
+fn slots_path(bucket: &Bucket, after: Option<[u8; 32]>) -> String {
+    let path = format!("/v1/slots/{}", bucket.path());
+    after.map_or_else(|| path.clone(), |after| format!("{path}?after={}", hex::encode(after)))
+}
+
 impl Link for HttpLink {
     fn send(&self, endpoint: Endpoint, body: &[u8]) -> Result<Vec<u8>, LinkError> {
         let (client, path) = match endpoint {
@@ -107,6 +113,8 @@ impl Link for HttpLink {
             Endpoint::Draw => (&self.issuer, "/v1/draw"),
             Endpoint::Swap => (&self.issuer, "/v1/swap"),
             Endpoint::Amend => (&self.issuer, "/v1/amend"),
+            Endpoint::SlotDirectory => return self.issuer.get("/v1/slots").map_err(link_error),
+            Endpoint::Slots(bucket, after) => return self.issuer.get(&slots_path(&bucket, after)).map_err(link_error),
             Endpoint::Quote(site) => (self.site(site)?, "/v1/quote"),
             Endpoint::Redeem(site) => (self.site(site)?, "/v1/redeem"),
             Endpoint::Collect(site) => (self.site(site)?, "/v1/collect"),

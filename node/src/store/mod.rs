@@ -15,7 +15,7 @@ use std::{
     fs::OpenOptions,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -189,6 +189,8 @@ pub struct Store {
     second: Option<PathBuf>,
     writer: Writer,
     reader: Mutex<Connection>,
+    /// For reads that take their time: opened by the first one. Taken after `reader`, where both are held.
+    apart: Mutex<Option<Connection>>,
     _lock: Lock,
 }
 
@@ -292,7 +294,7 @@ impl Store {
     fn start(path: PathBuf, second: Option<PathBuf>, lock: Lock) -> Result<Self, StoreError> {
         let writer = Writer::start(path.clone(), second.clone())?;
         let reader = Mutex::new(connect(&path, false)?);
-        let store = Self { path, second, writer, reader, _lock: lock };
+        let store = Self { path, second, writer, reader, apart: Mutex::default(), _lock: lock };
         store.compact_if_due();
         Ok(store)
     }
@@ -331,6 +333,31 @@ impl Store {
         if *doubt { Err(StoreError::Unknown) } else { Ok(read(&reader)?) }
     }
 
+    /// The same, of one moment, without keeping others from reading meanwhile; only those who read like this wait for each other.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn read_apart<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let mut apart = self.apart.lock().unwrap_or_else(PoisonError::into_inner);
+        if apart.is_none() {
+            let connection = connect(&self.path, false)?;
+            connection.execute_batch("PRAGMA cache_size=-8192")?;
+            *apart = Some(connection);
+        }
+        let connection = apart.as_mut().expect("it was opened");
+        let moment = {
+            let doubt = self.writer.doubt.hold();
+            if *doubt {
+                return Err(StoreError::Unknown);
+            }
+            let moment = connection.transaction()?;
+            // What the transaction sees is fixed by the first row that it reads.
+            moment.query_row("SELECT count(*) FROM log_state", [], |_| Ok(()))?;
+            moment
+        };
+        Ok(read(&moment)?)
+    }
+
     /// Moves everything into the database file and truncates the write-ahead log, so that it keeps no order of what came when.
     ///
     /// # Errors
@@ -341,9 +368,14 @@ impl Store {
         Ok(())
     }
 
+    /// Nobody reads: the readers have no transaction open between calls, and holding them keeps one from starting.
+    fn quiet(&self) -> (MutexGuard<'_, Connection>, MutexGuard<'_, Option<Connection>>) {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        (reader, self.apart.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn empty_wal(&self) -> Result<(), StoreError> {
-        // The reader has no transaction open between calls; holding it keeps one from starting.
-        let _quiet = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let _quiet = self.quiet();
         self.writer.alone_with(|connection| {
             let busy: bool = connection.query_row("PRAGMA main.wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
             if busy { Err(StoreError::Read) } else { Ok(()) }
@@ -374,7 +406,7 @@ impl Store {
     /// [`StoreError::Full`] without room for two more copies.
     pub fn compact(&self) -> Result<(), StoreError> {
         {
-            let _quiet = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let _quiet = self.quiet();
             let (path, second) = (self.path.clone(), self.second.clone());
             self.writer.alone_with(move |_| {
                 rewrite::vacuum(&path, &path)?;

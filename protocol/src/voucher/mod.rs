@@ -18,6 +18,7 @@
 mod blind;
 mod holder;
 mod key;
+mod parts;
 mod verify;
 
 use std::sync::LazyLock;
@@ -38,6 +39,7 @@ pub(crate) use blind::{Blinded, answers_digest, blind, challenges_digest, unblin
 pub use holder::HolderProof;
 pub(crate) use holder::HolderStatement;
 pub use key::{RoundMaster, VoucherSecret};
+pub use parts::{HalfParts, VoucherParts};
 pub use verify::{PreparedKey, VoucherError};
 pub(crate) use verify::{accumulate, verify};
 

@@ -2,26 +2,34 @@
 
 use krilla::{
     geom::Point,
-    surface::Surface,
     text::{Font, GlyphId, KrillaGlyph},
 };
 use rustybuzz::{Direction, UnicodeBuffer};
 use unicode_bidi::ParagraphBidiInfo;
 
+use crate::page::Canvas;
+
 /// A font, for shaping and for the page.
-pub(super) struct Face {
+pub struct Face {
     font: Font,
     shaper: rustybuzz::Face<'static>,
 }
 
 /// A line as it stands on the page, in units of the font's size.
-pub(super) struct Line {
+pub struct Line {
     /// From left to right.
     runs: Vec<Run>,
     width: f32,
     /// Whether the font has a glyph for every letter.
-    pub(super) is_complete: bool,
+    pub is_complete: bool,
     is_right_to_left: bool,
+}
+
+impl Line {
+    /// In units of the font's size.
+    pub fn width(&self) -> f32 {
+        self.width
+    }
 }
 
 /// Letters of one direction.
@@ -32,13 +40,29 @@ struct Run {
 }
 
 impl Face {
+    /// Letters of prose.
+    pub fn regular() -> Self {
+        Self::new(dejavu::sans::regular())
+    }
+
+    /// Letters of headings.
+    pub fn bold() -> Self {
+        Self::new(dejavu::sans::bold())
+    }
+
+    /// Letters of one width, for codes.
+    pub fn fixed() -> Self {
+        Self::new(dejavu::sans_mono::bold())
+    }
+
     /// A font file that is part of the program.
-    pub(super) fn new(file: &'static [u8]) -> Option<Self> {
-        Some(Self { font: Font::new(file.into(), 0)?, shaper: rustybuzz::Face::from_slice(file, 0)? })
+    fn new(file: &'static [u8]) -> Self {
+        let font = Font::new(file.into(), 0).expect("the file is a font");
+        Self { font, shaper: rustybuzz::Face::from_slice(file, 0).expect("the file is a font") }
     }
 
     /// A line, whatever its scripts.
-    pub(super) fn line(&self, text: &str) -> Line {
+    pub fn line(&self, text: &str) -> Line {
         // The bidirectional algorithm has no answer for nothing, and the library panics.
         if text.is_empty() {
             return Line { runs: Vec::new(), width: 0.0, is_complete: true, is_right_to_left: false };
@@ -89,7 +113,7 @@ impl Face {
     }
 
     /// Breaks a text between words into lines at most `width` wide.
-    pub(super) fn paragraph(&self, text: &str, size: f32, width: f32) -> Vec<Line> {
+    pub fn paragraph(&self, text: &str, size: f32, width: f32) -> Vec<Line> {
         let mut lines = Vec::new();
         let mut current = String::new();
         for word in text.split(' ') {
@@ -108,28 +132,23 @@ impl Face {
     }
 
     /// Draws a line with its left end, or the right end if `from_right`, at a place. Shrinks what is wider than `width`.
-    pub(super) fn draw(&self, surface: &mut Surface<'_>, line: &Line, at: (f32, f32), style: Style) {
+    pub fn draw(&self, canvas: &mut Canvas<'_>, line: &Line, at: (f32, f32), style: Style) {
         let size = if line.width * style.size > style.width { style.width / line.width } else { style.size };
         let mut x = if style.from_right { at.0 - line.width * size } else { at.0 };
         for run in &line.runs {
-            surface.draw_glyphs(Point::from_xy(x, at.1), &run.glyphs, self.font.clone(), &run.text, size, false);
+            canvas.glyphs(Point::from_xy(x, at.1), &run.glyphs, self.font.clone(), &run.text, size);
             x += run.width * size;
         }
     }
 
-    /// Draws a paragraph's lines one below the other, each from the side where its script begins.
-    pub(super) fn draw_lines(
-        &self,
-        surface: &mut Surface<'_>,
-        lines: &[Line],
-        (x, y): (f32, f32),
-        style: Style,
-    ) -> f32 {
+    /// Draws a paragraph's lines one below the other, each from the side where its script begins. Returns where the next
+    /// line would stand.
+    pub fn draw_lines(&self, canvas: &mut Canvas<'_>, lines: &[Line], (x, y): (f32, f32), style: Style) -> f32 {
         let mut y = y;
         for line in lines {
             let from_right = line.is_right_to_left;
             let x = if from_right { x + style.width } else { x };
-            self.draw(surface, line, (x, y), Style { from_right, ..style });
+            self.draw(canvas, line, (x, y), Style { from_right, ..style });
             y += style.size * LEADING;
         }
         y
@@ -140,28 +159,31 @@ impl Face {
 const LEADING: f32 = 1.22;
 
 /// How a line is drawn.
-#[derive(Clone, Copy)]
-pub(super) struct Style {
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
     /// In points.
-    pub(super) size: f32,
-    /// The most points that it may take.
-    pub(super) width: f32,
-    pub(super) from_right: bool,
+    pub size: f32,
+    /// The most points that it may take: what is wider shrinks.
+    pub width: f32,
+    /// Whether the place is the line's right end.
+    pub from_right: bool,
 }
 
 impl Style {
-    pub(super) fn left(size: f32, width: f32) -> Self {
+    /// From the left.
+    pub fn left(size: f32, width: f32) -> Self {
         Self { size, width, from_right: false }
+    }
+
+    /// From the right.
+    pub fn right(size: f32, width: f32) -> Self {
+        Self { size, width, from_right: true }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn face() -> Face {
-        Face::new(dejavu::sans::regular()).unwrap()
-    }
 
     fn glyphs(line: &Line) -> Vec<u32> {
         line.runs.iter().flat_map(|run| &run.glyphs).map(|glyph| glyph.glyph_id.to_u32()).collect()
@@ -170,7 +192,7 @@ mod tests {
     /// Arabic letters join: the same letter has another shape alone, and a line begins at the right.
     #[test]
     fn arabic_is_joined_and_runs_from_the_right() {
-        let face = face();
+        let face = Face::regular();
         let (alone, joined) = (glyphs(&face.line("ب")), glyphs(&face.line("ببب")));
         assert_eq!((alone.len(), joined.len()), (1, 3));
         assert!(!joined.contains(&alone[0]), "initial, medial and final shapes");
@@ -183,7 +205,7 @@ mod tests {
 
     #[test]
     fn mixed_scripts_are_ordered_as_they_are_read() {
-        let face = face();
+        let face = Face::regular();
         let texts = |text: &str| face.line(text).runs.iter().map(|run| run.text.clone()).collect::<Vec<_>>();
         // In a right-to-left line the number stands left of the word that comes before it.
         assert_eq!(texts("حالة 123"), ["123", "حالة "]);
@@ -194,7 +216,7 @@ mod tests {
 
     #[test]
     fn letters_that_the_font_lacks_are_noticed() {
-        let face = face();
+        let face = Face::regular();
         for text in ["HH-07", "Їжак", "حالة ١٢٣ گ پ", "ĞŞİ", "Ελλ", "שלום"] {
             assert!(face.line(text).is_complete, "{text}");
         }
@@ -205,7 +227,7 @@ mod tests {
 
     #[test]
     fn lines_break_between_words_and_keep_them_all() {
-        let face = face();
+        let face = Face::regular();
         let lines = face.paragraph("one two three four five six seven", 10.0, 60.0);
         assert!(lines.len() > 2 && lines.iter().all(|line| line.width * 10.0 <= 60.0));
         let words: Vec<&str> =
