@@ -4,6 +4,8 @@
 
 #[path = "../../node/tests/harness/mod.rs"]
 mod harness;
+#[path = "../../transport/tests/watched/mod.rs"]
+mod watched;
 
 use std::{
     collections::BTreeMap,
@@ -68,9 +70,13 @@ impl Aid {
 
     /// Ends the draws, and opens the site with plenty of everything.
     fn open_site(&self) -> Server {
+        self.open_site_with(br#"{"1":10000,"2":10000,"3":10000,"4":10000}"#)
+    }
+
+    fn open_site_with(&self, stock: &[u8]) -> Server {
         let site = self.prepared.start_site(self.issuer.address, &self.witness, |_| ());
         open_site(&self.issuer, &site);
-        site.supervise("/operator/stock", &[http::JSON], br#"{"1":10000,"2":10000,"3":10000,"4":10000}"#);
+        site.supervise("/operator/stock", &[http::JSON], stock);
         site
     }
 
@@ -341,6 +347,54 @@ fn a_ticket_leads_to_the_issuers_key() {
     let enrolled = aid.wallet("wallet", &["enrol"], &format!("{bare}/{}", origin.to_ascii_uppercase()), None);
     assert_eq!(enrolled.json()["name"], "Food and cash");
     assert!(aid.wallet("wallet", &["draw", "--site", "1"], "", None).json()["drawn"].as_u64().unwrap() > 0);
+}
+
+/// Two draws of one wallet through a proxy such as Tor's.
+#[test]
+fn a_proxy_sees_nothing_that_two_draws_share() {
+    let prepared = prepare(Plan { tickets: 2, rounds: 1, advance: 0 });
+    let witness = prepared.start_witness();
+    let issuer = prepared.start_issuer(&witness, |config| config.listen.tls = true);
+    let origin = issuer.node.as_ref().unwrap().server().origin();
+    let proxy = watched::Proxy::new(issuer.address);
+    let aid = Aid { prepared, witness, issuer, folder: tempfile::tempdir().unwrap() };
+    let path = aid.path("wallet");
+    let address = proxy.address().to_string();
+    let made = run(&["new", "--work-factor", "2", "--proxy", &address, path.to_str().unwrap()], "", None);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let slip = aid.slip(1, TicketKind::Enrol);
+    let (bare, _) = slip.rsplit_once("/HTTP").unwrap();
+    let slip = format!("{bare}/{}", origin.to_ascii_uppercase());
+    assert_eq!(aid.wallet("wallet", &["enrol"], &slip, None).json()["name"], "Food and cash");
+    for line in ["food=1", "cash=5"] {
+        assert_eq!(aid.wallet("wallet", &["draw", "--site", "1", "--line", line], "", None).json()["drawn"], 1);
+    }
+    let seen = proxy.finish();
+    // Announcement twice and the ticket; announcement, roll-over, session, draw; announcement, session, draw.
+    assert_eq!(seen.len(), 10);
+    watched::assert_nothing_shared(&seen);
+}
+
+#[test]
+fn what_was_missing_is_collected_later() {
+    let aid = Aid::new(2);
+    aid.make("wallet");
+    aid.enrol("wallet", 1).json();
+    let due = units(&aid.wallet("wallet", &["show"], "", None).json()["draw"]);
+    aid.wallet("wallet", &["draw", "--site", "1"], "", None).json();
+    let site = aid.open_site_with(br#"{"1":1,"2":100,"3":100,"4":5}"#);
+    let url = format!("http://{}", site.address);
+    let visit = aid.wallet("wallet", &["redeem", "--site", "1", "--site-url", &url], "", None).json()["visit"].clone();
+    let owed = units(&visit["owed"]);
+    assert_eq!(owed.keys().collect::<Vec<_>>(), [&1, &4]);
+    let mut all = units(&visit["units"]);
+    owed.iter().for_each(|(line, units)| *all.entry(*line).or_default() += units);
+    assert_eq!(all, due);
+    assert_eq!(units(&aid.wallet("wallet", &["show"], "", None).json()["owed"][0]["units"]), owed);
+    site.supervise("/operator/stock", &[http::JSON], br#"{"1":100,"2":100,"3":100,"4":100}"#);
+    let collected = aid.wallet("wallet", &["collect"], "", None).json();
+    assert_eq!(units(&collected["visits"][0]["units"]), owed);
+    assert_eq!(aid.wallet("wallet", &["collect"], "", None).error().1, "nothing-owed");
 }
 
 #[test]
