@@ -9,13 +9,6 @@
 //!
 //! A save writes age file 2 anew: a new file beside the old one, on the disk before it takes the name. Killed anywhere, the file holds
 //! the state before or the state after. The identity changes with the passphrase.
-//!
-//! **What the passphrase is worth.** Whoever has the file guesses at the price of scrypt: with 2^16, 64 MiB and some 0.2 s of one
-//! core a guess, and no lock-out. Six random digits fall in two days to one core and in minutes to a rented hundred; they stop a
-//! finder, not somebody who prepared. Five random words do not fall. Old copies open with the passphrase of their day.
-//!
-//! **What this cannot tell** is an older copy of the file in the newer one's place: `saves` counts, but whoever puts the copy back
-//! puts its number back too. For a wallet, a spent serial's slot at the issuer tells (spec 9).
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -145,6 +138,13 @@ impl VaultError {
 }
 
 /// An open vault. No other process opens it until it is dropped.
+///
+/// **What the passphrase is worth.** Whoever has the file guesses at the price of scrypt: with 2^16, 64 MiB and some 0.2 s of one
+/// core a guess, and no lock-out. Six random digits fall in two days to one core and in minutes to a rented hundred; they stop a
+/// finder, not somebody who prepared. Five random words do not fall. Old copies open with the passphrase of their day.
+///
+/// **What this cannot tell** is an older copy of the file in the newer one's place: `saves` counts, but whoever puts the copy back
+/// puts its number back too. For a wallet, a spent serial's slot at the issuer tells (spec 9).
 pub struct Vault {
     path: PathBuf,
     identity: x25519::Identity,
