@@ -17,11 +17,13 @@ mod problem;
 mod receipts;
 mod redeem;
 mod report;
+mod restore;
 mod resume;
 mod show;
 mod site;
 mod swap;
 mod ticket;
+mod words;
 
 use std::{
     io::{self, Write as _},
@@ -77,6 +79,10 @@ pub(crate) struct Global {
 enum Command {
     /// Makes a wallet: an empty, encrypted file.
     New(new::New),
+    /// Takes a lost wallet back with its recovery words, or takes over what a copy of the wallet did.
+    Restore(restore::Restore),
+    /// Recovery words: shows them, or makes them.
+    Words(words::Words),
     /// Uses a ticket: its text comes from --ticket-fd, from standard input, or from the terminal.
     Enrol(enrol::Enrol),
     /// Draws vouchers for what is due in this round.
@@ -114,6 +120,8 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let mut desk = Desk::new(global);
     let done = match command {
         Command::New(command) => command.run(&mut desk),
+        Command::Restore(command) => command.run(&mut desk),
+        Command::Words(command) => command.run(&mut desk),
         Command::Enrol(command) => command.run(&mut desk),
         Command::Draw(command) => command.run(&mut desk),
         Command::Show(command) => command.run(&mut desk),

@@ -6,12 +6,14 @@ use std::{
 };
 
 use annona_protocol::{
+    bucket::DirectoryError,
     programme::ManifestError,
+    recovery::EnvelopeError,
     ticket::{TicketCodeError, TicketSlipError},
 };
 use annona_transport::{AddressError, TransportError};
 use annona_vault::{PassphraseError, VaultError};
-use annona_wallet::{AgentError, LinkError, Refusal, WalletError, WalletFileError};
+use annona_wallet::{AgentError, LinkError, PhraseError, Refusal, RestoreError, WalletError, WalletFileError};
 use fluent_bundle::FluentValue;
 use serde_json::json;
 
@@ -33,6 +35,20 @@ pub(super) enum Problem {
     Slip(#[from] TicketSlipError),
     #[error(transparent)]
     Code(#[from] TicketCodeError),
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    #[error(transparent)]
+    Phrase(#[from] PhraseError),
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    #[error("the words cannot be read")]
+    WordsUnread(#[source] io::Error),
+    #[error("words need --programme and --issuer")]
+    WordsAlone,
+    #[error("this wallet has recovery words")]
+    HasWords,
+    #[error("this wallet has no recovery words")]
+    NoWords,
     #[error("the ticket's text cannot be read")]
     TicketUnread(#[source] io::Error),
     #[error("a typed ticket code needs --programme and --issuer")]
@@ -96,6 +112,13 @@ impl Problem {
             Self::State(StateError::Malformed) | Self::WalletFile(_) => "file-damaged",
             Self::Slip(error) => return error.code().replace('_', "-"),
             Self::Code(error) => return error.code().replace('_', "-"),
+            Self::Restore(error) => of_restore(error),
+            Self::Phrase(error) => super::words::code(*error),
+            Self::Envelope(_) => "envelope-damaged",
+            Self::WordsUnread(_) => "words-unread",
+            Self::WordsAlone => "words-alone",
+            Self::HasWords => "has-words",
+            Self::NoWords => "no-words",
             Self::TicketUnread(_) => "ticket-unread",
             Self::TicketAlone => "ticket-alone",
             Self::TicketAmends => "ticket-amends",
@@ -128,7 +151,7 @@ impl Problem {
             return LATER;
         }
         match &*self.code() {
-            "unreached" | "no-end" => LATER,
+            "unreached" | "no-end" | "restore-later" => LATER,
             "refused" | "answer-false" | "contradiction" | "nothing-to-redeem" | "nothing-owed" | "uncovered"
             | "voucher-not-free" | "visit-open" | "pending" | "refresh-due" | "already-enrolled" => REFUSED,
             _ => CANNOT,
@@ -193,6 +216,7 @@ impl Problem {
                 | VaultError::WorkFactor { path, .. } => (path.display().to_string(), nothing),
                 _ => (String::new(), nothing),
             },
+            Self::Phrase(PhraseError::Count(count) | PhraseError::Word(count)) => (String::new(), (*count).into()),
             Self::Passphrase(PassphraseError::TooShort { least }) => (String::new(), (*least).into()),
             Self::Round(ManifestError::NotInForce(round)) => (String::new(), round.0.into()),
             Self::UnknownSite(name) | Self::NoAddress(name) | Self::UnknownLine(name) => (name.clone(), nothing),
@@ -227,6 +251,16 @@ fn of_agent(error: &AgentError) -> &'static str {
     }
 }
 
+fn of_restore(error: &RestoreError) -> &'static str {
+    match error {
+        RestoreError::Wallet(error) => of_wallet(error),
+        RestoreError::Link(error) => of_agent(error),
+        RestoreError::Directory(DirectoryError::Depth) => "restore-later",
+        RestoreError::Directory(_) => "restore-small",
+        _ => "answer-false",
+    }
+}
+
 fn of_link(error: &LinkError) -> &'static str {
     match error {
         LinkError::Lost { .. } => "unreached",
@@ -249,6 +283,9 @@ fn of_wallet(error: &WalletError) -> &'static str {
         WalletError::NotEnrolled => "not-enrolled",
         WalletError::AlreadyEnrolled => "already-enrolled",
         WalletError::OtherProgramme => "other-programme",
+        WalletError::Copied => "copied",
+        WalletError::HasWords => "has-words",
+        WalletError::NoWords => "no-words",
         WalletError::Pending => "pending",
         WalletError::RefreshDue => "refresh-due",
         WalletError::Uncovered => "uncovered",
@@ -268,6 +305,8 @@ pub(crate) const CODES: &[&str] = &[
     "address",
     "answer-false",
     "contradiction",
+    "copied",
+    "envelope-damaged",
     "file-cut-off",
     "file-damaged",
     "file-exists",
@@ -279,12 +318,14 @@ pub(crate) const CODES: &[&str] = &[
     "file-unwritable",
     "folder",
     "folder-permissions",
+    "has-words",
     "no-address",
     "no-change",
     "no-end",
     "no-file",
     "no-round",
     "no-way",
+    "no-words",
     "not-enrolled",
     "nothing-owed",
     "nothing-to-redeem",
@@ -302,6 +343,8 @@ pub(crate) const CODES: &[&str] = &[
     "proxy",
     "refresh-due",
     "refused",
+    "restore-later",
+    "restore-small",
     "round-not-open",
     "state-too-long",
     "ticket-alone",
@@ -325,5 +368,10 @@ pub(crate) const CODES: &[&str] = &[
     "voucher-not-free",
     "which-site",
     "work-factor",
+    "words-alone",
+    "words-count",
+    "words-together",
+    "words-unknown",
+    "words-unread",
     "wrong-passphrase",
 ];

@@ -192,3 +192,31 @@ refused-ticket-guesses = Too many wrong tickets were tried. Wait a while, then t
 refused-ticket-unknown = The agency's server does not know this ticket. Compare it with the paper, or ask who gave it to you.
 refused-ticket-used = This ticket was used before. If not by you, go to who gave it to you at once.
 refused-voucher-invalid = The site says that a voucher is not good. Go to the complaint desk: the wallet keeps the site's signed word.
+
+ask-words = The 24 recovery words in their order, or the text of the envelope’s square code:
+words-title = Your recovery words, in this order:
+words-keep = Write them on paper, now. With them you get your wallet back; so does anybody who finds them.
+restored =
+    { $count ->
+        [0] Your wallet is back. It brought no vouchers.
+        [one] Your wallet is back, with one voucher.
+       *[other] Your wallet is back, with { $count } vouchers.
+    }
+restored-nothing = Nothing was found for these words. If you used the wallet in the last hours, try again later; or use your ticket.
+restored-unusable =
+    { $count ->
+        [one] One entry could not be used. Try again later, and tell the agency.
+       *[other] { $count } entries could not be used. Try again later, and tell the agency.
+    }
+restored-old = Vouchers that you redeemed before, or gave away, may be among them: a site will say so.
+error-copied = This file is a copy. Run `annona-wallet restore` first: the other one may have gone on.
+error-envelope-damaged = The envelope’s code is damaged. Scan it again, or type the 24 words.
+error-has-words = This wallet has recovery words: `annona-wallet words` shows them.
+error-no-words = This wallet has no recovery words. `annona-wallet words --new` makes some for what you do from now on.
+error-restore-later = The agency’s server is not ready. Try again later.
+error-restore-small = The agency’s server would learn whose wallet this is. Nothing was asked; tell the agency.
+error-words-alone = Words alone do not say which programme: give --programme and --issuer, or the envelope’s code.
+error-words-count = There are { $number } words; there must be 24, in their order.
+error-words-together = The words do not belong together: one is another, or two are exchanged.
+error-words-unknown = Word number { $number } is not a recovery word. Look at the paper again; the first four letters are enough.
+error-words-unread = The words cannot be read.

@@ -192,3 +192,31 @@ refused-ticket-guesses = Trop de faux tickets ont été essayés. Attendez un pe
 refused-ticket-unknown = Le serveur de l’agence ne connaît pas ce ticket. Comparez avec le papier, ou demandez à qui vous l’a donné.
 refused-ticket-used = Ce ticket a déjà été utilisé. Si ce n’est pas par vous, allez tout de suite voir qui vous l’a donné.
 refused-voucher-invalid = Le point dit qu’un bon n’est pas valable. Allez au bureau des plaintes : le portefeuille garde la parole signée du point.
+
+ask-words = Les 24 mots de secours dans l’ordre, ou le texte du carré de l’enveloppe :
+words-title = Vos mots de secours, dans cet ordre :
+words-keep = Écrivez-les sur papier, maintenant. Avec eux vous retrouvez votre portefeuille ; qui les trouve le peut aussi.
+restored =
+    { $count ->
+        [0] Votre portefeuille est de retour, sans bon.
+        [one] Votre portefeuille est de retour, avec un bon.
+       *[other] Votre portefeuille est de retour, avec { $count } bons.
+    }
+restored-nothing = Rien n’a été trouvé pour ces mots. Si vous avez utilisé le portefeuille ces dernières heures, réessayez plus tard ; sinon, utilisez votre ticket.
+restored-unusable =
+    { $count ->
+        [one] Une entrée n’a pas pu servir. Réessayez plus tard et dites-le à l’agence.
+       *[other] { $count } entrées n’ont pas pu servir. Réessayez plus tard et dites-le à l’agence.
+    }
+restored-old = Des bons déjà échangés ou donnés peuvent s’y trouver : le site le dira.
+error-copied = Ce fichier est une copie. Lancez d’abord `annona-wallet restore` : l’autre a pu continuer.
+error-envelope-damaged = Le code de l’enveloppe est abîmé. Scannez-le à nouveau ou tapez les 24 mots.
+error-has-words = Ce portefeuille a des mots de secours : `annona-wallet words` les montre.
+error-no-words = Ce portefeuille n’a pas de mots de secours. `annona-wallet words --new` en crée pour la suite.
+error-restore-later = Le serveur de l’agence n’est pas prêt. Réessayez plus tard.
+error-restore-small = Le serveur de l’agence apprendrait à qui est ce portefeuille. Rien n’a été demandé ; dites-le à l’agence.
+error-words-alone = Les mots seuls ne disent pas quel programme : donnez --programme et --issuer, ou le code de l’enveloppe.
+error-words-count = Il y a { $number } mots ; il en faut 24, dans l’ordre.
+error-words-together = Les mots ne vont pas ensemble : l’un est un autre, ou deux sont inversés.
+error-words-unknown = Le mot numéro { $number } n’est pas un mot de secours. Regardez le papier ; les quatre premières lettres suffisent.
+error-words-unread = Les mots ne peuvent pas être lus.
