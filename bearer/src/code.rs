@@ -23,7 +23,7 @@ const PROGRAMME: usize = 8;
 /// The first bytes of a programme's id. They tell a holder whose programme a code is of; they prove nothing and need not, for a
 /// voucher verifies under the keys of its own programme and no other.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct ProgrammeMark([u8; PROGRAMME]);
+pub(crate) struct ProgrammeMark(pub(crate) [u8; PROGRAMME]);
 
 /// A printed voucher: whoever reads it can redeem it. Not verified.
 #[derive(Debug)]
@@ -227,13 +227,13 @@ impl KeySlip {
 }
 
 impl ProgrammeMark {
-    fn of(programme: &ProgrammeId) -> Self {
+    pub(crate) fn of(programme: &ProgrammeId) -> Self {
         let mut mark = [0; PROGRAMME];
         mark.copy_from_slice(&programme.0[..PROGRAMME]);
         Self(mark)
     }
 
-    fn check(self, programme: &Programme) -> Result<(), CodeError> {
+    pub(crate) fn check(self, programme: &Programme) -> Result<(), CodeError> {
         if self == Self::of(&programme.id()) { Ok(()) } else { Err(CodeError::OtherProgramme) }
     }
 }
@@ -267,7 +267,7 @@ fn divide<const N: usize>(text: &str) -> Result<(ProgrammeMark, Zeroizing<[u8; N
     Ok((ProgrammeMark(*programme), array))
 }
 
-fn refused(error: &VoucherError, otherwise: CodeError) -> CodeError {
+pub(crate) fn refused(error: &VoucherError, otherwise: CodeError) -> CodeError {
     match error {
         VoucherError::UnknownKey => CodeError::UnknownKey,
         _ => otherwise,

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod base45;
+mod card;
 mod code;
 pub mod frames;
 mod scanned;
@@ -21,6 +22,7 @@ mod text;
 mod words;
 
 pub use annona_paper::{Backdrop, Symbol, SymbolError};
+pub use card::{Card, CardError};
 pub use code::{Code, CodeError, HalfCode, KeySlip, VoucherCode};
 pub use scanned::{NotOfTheSheet, Piece, Scanned};
 pub use sheet::{MAX_VOUCHERS, Printed, Sheet, SheetError, SheetText};

@@ -193,7 +193,10 @@ fn a_passphrase_comes_from_the_environment() {
     };
     assert!(run("from the environment"));
     assert!(!run("another passphrase") && !run(""));
-    assert!(matches!(passphrase(PassphraseSource::Environment), Err(PassphraseError::Environment)));
+    assert!(matches!(
+        passphrase(PassphraseSource::Environment(keys::PASSPHRASE_VARIABLE)),
+        Err(PassphraseError::Environment(_))
+    ));
 }
 
 /// The sample is a file that an agency can begin with: commented, and with keys that nobody holds.

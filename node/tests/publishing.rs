@@ -9,7 +9,6 @@ use std::{fs, path::Path, process::Command, sync::Arc};
 use annona_node::{
     publisher::{
         AnnounceError, Announcer, ExportError, PublishError, Publisher, export_issuer, export_site, files::FileError,
-        owner::verifier_key,
     },
     service::{
         issuer::{IssuerError, IssuerSecrets, IssuerService, LostSums},
@@ -422,7 +421,7 @@ fn a_site_that_lost_its_store_goes_on_with_another_log() {
     let key = annona_node::authoring::signing_key(&mut annona_node::random::os());
     let name = "annona.example/food-and-cash/site-1-again".to_owned();
     let again = LogKey { name, key: PublicKey::of(&key) };
-    let logs = world::log_keys(&world.programme()).into_iter().chain([verifier_key(&again, KeyType::Log).unwrap()]);
+    let logs = world::log_keys(&world.programme()).into_iter().chain([again.verifier(KeyType::Log).unwrap()]);
     let (_serving, client) = witness(world.witness.clone(), logs.collect(), &folder.path().join("witness"));
     let clients = std::slice::from_ref(&client);
     let publish = |site: &Arc<SiteService>, name: &str| {

@@ -21,11 +21,15 @@ use annona_node::{
     store::StoreError,
 };
 use annona_protocol::{
+    bucket::{Bucket, ENROLMENTS, SlotBucket, SlotDirectory, SlotKind, SlotRound},
+    enrol::EnrolContext,
     ids::Round,
     programme::TicketKind,
     signature::PublicKey,
+    slots::Slots,
     ticket::{TicketCode, TicketSlip},
     voucher::RoundMaster,
+    wire::Message as _,
 };
 use annona_transport::{AddressError, Client, Options, TransportError};
 use annona_wallet::{Agent, Backoff, Endpoint, HttpLink, Link as _, LinkError, Wallet};
@@ -140,12 +144,12 @@ fn paths(template: &str) -> Vec<String> {
     let Some(start) = template.find('{') else { return vec![template.to_owned()] };
     let end = template.find('}').unwrap();
     for value in values {
-        let first = format!("{}{value}{}", &template[..start], &template[end + 1..]);
-        // A second one takes the same value.
-        paths.push(match (first.find('{'), first.find('}')) {
-            (Some(start), Some(end)) => format!("{}{value}{}", &first[..start], &first[end + 1..]),
-            _ => first,
-        });
+        let mut path = format!("{}{value}{}", &template[..start], &template[end + 1..]);
+        // All others take the same value.
+        while let (Some(start), Some(end)) = (path.find('{'), path.find('}')) {
+            path = format!("{}{value}{}", &path[..start], &path[end + 1..]);
+        }
+        paths.push(path);
     }
     paths
 }
@@ -669,4 +673,60 @@ fn events_tell_nothing_of_whoever_asked() {
     for secret in ["127.0.0.1", "annona-token", "Bearer", "telephone", &*ticket, &*visit, &*port] {
         assert!(!text.contains(secret), "{secret}: {text}");
     }
+}
+
+/// What a wallet that restores asks for: the directory, then whole buckets; nothing else is there.
+#[test]
+fn slots_come_by_the_bucket_over_http() {
+    let alone = Alone::new(Bare::default(), |_| {});
+    let empty = get(alone.address, "/v1/slots");
+    assert_eq!(SlotDirectory::decode(&empty.body).unwrap(), SlotDirectory { minimum: 32, rounds: Vec::new() });
+    let code = TicketCode::from_bytes(*alone._prepared.codes[0].expose());
+    let sent = Slots::random(64, &mut rng());
+    let (_, request) = alone
+        .service
+        .with_programme(|programme| EnrolContext::new(programme, TicketKind::Enrol, code, sent.clone(), &mut rng()))
+        .unwrap();
+    let answer = send(alone.address, "POST", "/v1/enrol", &[MESSAGE], &request.encode());
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let path =
+        |kind, depth, number| format!("/v1/slots/{}", Bucket::new(kind, ENROLMENTS, depth, number).unwrap().path());
+    let refused = |path: &str, status, code: &str| {
+        let reply = get(alone.address, path);
+        assert_refused_in_our_words(&reply, path);
+        assert_eq!((reply.status, reply.json()["code"].as_str()), (status, Some(code)), "{path}");
+    };
+    refused(&path(SlotKind::Credential, 0, 0), 404, "bucket-unknown");
+    alone.service.close_batch().unwrap();
+
+    let directory = get(alone.address, "/v1/slots");
+    assert_eq!(directory.header("cache-control"), Some("no-store"));
+    assert_eq!(directory.header("content-type"), Some(MESSAGE.1));
+    let round = SlotRound { round: ENROLMENTS, vouchers: Some(0), credential: 0 };
+    assert_eq!(SlotDirectory::decode(&directory.body).unwrap().rounds, [round]);
+    for (kind, slot, with) in
+        [(SlotKind::Vouchers, &sent.vouchers, &[][..]), (SlotKind::Credential, &sent.credential, &answer.body)]
+    {
+        let reply = get(alone.address, &path(kind, 0, 0));
+        assert_eq!((reply.status, reply.header("content-type")), (200, Some(MESSAGE.1)));
+        let found = SlotBucket::decode(&reply.body).unwrap();
+        assert_eq!((found.slots.len(), found.more), (1, false));
+        let found = &found.slots[0];
+        assert_eq!((found.id, &found.ciphertext, &*found.answer), (slot.id, &slot.ciphertext, with));
+        let behind = get(alone.address, &format!("{}?after={}", path(kind, 0, 0), hex::encode(slot.id)));
+        assert_eq!(SlotBucket::decode(&behind.body).unwrap(), SlotBucket { slots: Vec::new(), more: false });
+    }
+    for path in [
+        &path(SlotKind::Credential, 1, 0),
+        "/v1/slots/credential/0/0/1",
+        "/v1/slots/credential/0/32/0",
+        "/v1/slots/credential/1/0/0",
+        "/v1/slots/credential/4294967295/0/0",
+        "/v1/slots/Credential/0/0/0",
+    ] {
+        refused(path, 404, "bucket-unknown");
+    }
+    refused("/v1/slots/credential/0/x/0", 400, "bad-request");
+    refused("/v1/slots/credential/0/0/0?after=zz", 400, "bad-request");
+    refused(&format!("/v1/slots/{}", hex::encode(sent.credential.id)), 404, "not-found");
 }

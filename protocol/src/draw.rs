@@ -11,20 +11,23 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Rejected,
     cohort::{CohortClass, CohortMember},
-    credential::{Binding, Credential, IssueError, IssuerKey, Prover, Refresh, Show, ShowError, Shown, Unsigned},
+    credential::{
+        Binding, Credential, IssueError, IssuerKey, Prover, Refresh, Show, ShowError, Shown, Unsigned, successor,
+    },
     enrol::TicketGrant,
-    group::{Accumulator, GroupError, Point, PublicScalar, Scalar},
+    group::{Accumulator, EncodedPoint, GroupError, Point, PublicScalar, Scalar},
     ids::{Digest, KeyIndex, LotId, ManifestHash, ProgrammeId, Round, SessionId, TicketHash},
     log::leaf::{AmendLeaf, DrawLeaf, ShowRecord},
     programme::{
         InForce, KeyCounts, KeyEntry, KeyListError, TicketKind,
         statement::{Statement, amended_values},
     },
+    recovery::Contents,
     registry::{operation, tag},
     secret::{SecretBytes, SecretScalar, Weights},
     sigma::LinearProof,
     signature::{self, BadSignature, Signature},
-    slots::Slots,
+    slots::{Sealing, Slots},
     ticket::{Grant, TicketCode},
     voucher::{
         Answer, Blinded, RoundMaster, SessionOffer, SigningSession, UnblindError, Voucher, VoucherSecret,
@@ -205,8 +208,27 @@ struct PendingShow {
 }
 
 impl PendingShow {
-    fn new(view: &InForce<'_>, prover: Prover) -> (Self, Show) {
-        let Prover { show, unsigned, digest } = prover;
+    /// Fixes the successor, seals it with what else is secret, and proves; `binding`'s slots are filled in here.
+    #[allow(clippy::too_many_arguments)]
+    fn new<'s, R: CryptoRng + ?Sized>(
+        view: &InForce<'_>,
+        credential: &Credential,
+        statement: &Statement,
+        binding: Binding<'_>,
+        sealing: impl Into<Sealing<'s>>,
+        mask: Option<&SecretBytes>,
+        vouchers: Option<(&SecretBytes, Vec<EncodedPoint>)>,
+        rng: &mut R,
+    ) -> Result<(Self, Show, Slots), DrawError> {
+        let unsigned = successor(view, credential, statement, &binding, rng)?;
+        let arity = view.programme.parameters().arity();
+        let contents = Contents { arity, mask, unsigned: Some(&unsigned), vouchers };
+        let slots = sealing.into().slots(view.round, &contents, rng);
+        if !slots.is_well_formed() {
+            return Err(DrawError::Malformed);
+        }
+        let binding = Binding { slots: slots.digest(), ..binding };
+        let Prover { show, unsigned, digest } = Prover::new(view, credential, statement, &binding, unsigned, rng)?;
         let pending = Self {
             programme: view.programme.id(),
             manifest: view.hash,
@@ -217,7 +239,7 @@ impl PendingShow {
             commitment: show.commitment,
             unsigned,
         };
-        (pending, show)
+        Ok((pending, show, slots))
     }
 
     /// Checks the issuer's proof; returns `B*`.
@@ -345,18 +367,15 @@ impl RollOverContext {
     ///
     /// # Errors
     /// [`ShowError::Uncovered`] if the credential has expired or was rolled over already.
-    pub fn new<R: CryptoRng + ?Sized>(
+    pub fn new<'s, R: CryptoRng + ?Sized>(
         view: &InForce<'_>,
         credential: &Credential,
-        slots: Slots,
+        sealing: impl Into<Sealing<'s>>,
         rng: &mut R,
     ) -> Result<(Self, RollOverRequest), DrawError> {
-        if !slots.is_well_formed() {
-            return Err(DrawError::Malformed);
-        }
-        let binding = roll_over_binding(slots.digest());
-        let prover = Prover::new(view, credential, &Statement::roll_over(view), &binding, rng)?;
-        let (pending, show) = PendingShow::new(view, prover);
+        let statement = Statement::roll_over(view);
+        let (pending, show, slots) =
+            PendingShow::new(view, credential, &statement, roll_over_binding(NOTHING), sealing, None, None, rng)?;
         Ok((Self { pending }, RollOverRequest { round: view.round, show, slots }))
     }
 
@@ -501,25 +520,24 @@ impl DrawContext {
     /// # Errors
     /// [`ShowError::Uncovered`] if the credential does not cover the units; [`DrawError::Keys`], [`DrawError::Vouchers`] for
     /// a malformed list or offer.
-    pub fn new<R: CryptoRng + ?Sized>(
+    pub fn new<'s, R: CryptoRng + ?Sized>(
         view: &InForce<'_>,
         credential: &Credential,
         keys: KeyCounts,
         offer: &SessionOffer,
-        slots: Slots,
+        sealing: impl Into<Sealing<'s>>,
         rng: &mut R,
     ) -> Result<(Self, DrawRequest), DrawError> {
-        if !slots.is_well_formed() {
-            return Err(DrawError::Malformed);
-        }
         let statement = Statement::draw(view, &view.units(&keys)?)?;
         let entries = positions(view, &keys)?;
-        let (blinded, challenges) = blind(&entries, offer, rng)?;
+        let seed = SecretBytes::random(rng);
+        let (blinded, challenges) = blind(&entries, offer, &seed)?;
         let entries: Vec<KeyEntry> = entries.into_iter().map(|(_, entry)| entry).collect();
         let digest = challenges_digest(&entries, &offer.commitments, &challenges);
-        let binding = draw_binding(offer.session, &keys, digest, slots.digest());
-        let prover = Prover::new(view, credential, &statement, &binding, rng)?;
-        let (pending, show) = PendingShow::new(view, prover);
+        let binding = draw_binding(offer.session, &keys, digest, NOTHING);
+        let vouchers = Some((&seed, blinded.iter().map(Blinded::r_prime).collect()));
+        let (pending, show, slots) =
+            PendingShow::new(view, credential, &statement, binding, sealing, None, vouchers, rng)?;
         let request = DrawRequest { round: view.round, session: offer.session, keys, challenges, show, slots };
         Ok((Self { pending, blinded }, request))
     }
@@ -528,14 +546,14 @@ impl DrawContext {
     ///
     /// # Errors
     /// As [`DrawContext::new`].
-    pub fn refresh<R: CryptoRng + ?Sized>(
+    pub fn refresh<'s, R: CryptoRng + ?Sized>(
         view: &InForce<'_>,
         credential: &Credential,
-        slots: Slots,
+        sealing: impl Into<Sealing<'s>>,
         rng: &mut R,
     ) -> Result<(Self, DrawRequest), DrawError> {
         let offer = SessionOffer { session: NO_SESSION, commitments: Vec::new() };
-        Self::new(view, credential, Vec::new(), &offer, slots, rng)
+        Self::new(view, credential, Vec::new(), &offer, sealing, rng)
     }
 
     /// Checks the answer: the issuer's proof, then every signature. Gives the refreshed credential and the vouchers.
@@ -734,21 +752,18 @@ impl AmendContext {
     ///
     /// # Errors
     /// [`ShowError::Uncovered`] if the credential has not rolled over into the round.
-    pub fn new<R: CryptoRng + ?Sized>(
+    pub fn new<'s, R: CryptoRng + ?Sized>(
         view: &InForce<'_>,
         credential: &Credential,
         ticket: TicketCode,
-        slots: Slots,
+        sealing: impl Into<Sealing<'s>>,
         rng: &mut R,
     ) -> Result<(Self, AmendRequest), DrawError> {
-        if !slots.is_well_formed() {
-            return Err(DrawError::Malformed);
-        }
         let hash = ticket.hash(&view.programme.id(), TicketKind::Amend);
         let mask = SecretBytes::random(rng);
-        let binding = amend_binding(hash, slots.digest());
-        let prover = Prover::new(view, credential, &Statement::amend(view), &binding, rng)?;
-        let (pending, show) = PendingShow::new(view, prover);
+        let (statement, binding) = (Statement::amend(view), amend_binding(hash, NOTHING));
+        let (pending, show, slots) =
+            PendingShow::new(view, credential, &statement, binding, sealing, Some(&mask), None, rng)?;
         let context = Self { pending, ticket: hash, mask: mask.duplicate() };
         Ok((context, AmendRequest { round: view.round, ticket, mask, show, slots }))
     }
@@ -784,6 +799,20 @@ impl AmendContext {
         let (_, added, values) = amend_member(view, response.expires, &grant.attributes, grant.rho.0)?;
         let b = self.pending.check(view, &response.refreshed, Some(&added), &NOTHING, rng)?;
         Ok((grant, values, b))
+    }
+}
+
+impl AmendResponse {
+    /// `rho` and the values that an amend adds, of a masked answer: for a restore, which checks them against the log.
+    pub(crate) fn granted(
+        &self,
+        view: &InForce<'_>,
+        mask: &SecretBytes,
+        ticket: &TicketHash,
+    ) -> Result<(Scalar, Vec<i64>), DrawError> {
+        let grant = Grant::open(&self.sealed, mask, ticket).ok_or(DrawError::Answer)?;
+        let (_, _, values) = amend_member(view, self.expires, &grant.attributes, grant.rho.0)?;
+        Ok((grant.rho.0, values))
     }
 }
 

@@ -19,10 +19,11 @@ use crate::{
     ids::{Digest, LotId, Round, TicketHash},
     log::leaf::EnrolLeaf,
     programme::{Programme, TicketKind, statement::starting_values},
+    recovery::Contents,
     registry::{self, operation},
     secret::{SecretBytes, SecretScalar, Weights},
     sigma::LinearProof,
-    slots::Slots,
+    slots::{Sealing, Slots},
     ticket::{Grant, TicketCode, TicketUse},
     transcript::Transcript,
     wire::message,
@@ -145,35 +146,50 @@ pub(crate) fn answer_transcript(
     transcript
 }
 
+/// Slots of enrolments are filed under this round: no programme begins before round 1.
+const NO_ROUND: Round = Round(0);
+
 impl EnrolContext {
+    /// A context that a sealed slot brought back.
+    pub(crate) fn recovered(
+        kind: TicketKind,
+        ticket: TicketHash,
+        mask: SecretBytes,
+        commitment: Point,
+        unsigned: Unsigned,
+    ) -> Self {
+        Self { kind, ticket, mask, commitment, unsigned }
+    }
+
     /// Prepares a request. The context must be stored before the request is sent.
     ///
     /// # Errors
     /// [`EnrolError::Malformed`] for an amend ticket or malformed slots.
-    pub fn new<R: CryptoRng + ?Sized>(
+    pub fn new<'s, R: CryptoRng + ?Sized>(
         programme: &Programme,
         kind: TicketKind,
         ticket: TicketCode,
-        slots: Slots,
+        sealing: impl Into<Sealing<'s>>,
         rng: &mut R,
     ) -> Result<(Self, EnrolRequest), EnrolError> {
-        if kind == TicketKind::Amend || !slots.is_well_formed() {
+        if kind == TicketKind::Amend {
             return Err(EnrolError::Malformed);
         }
         let hash = ticket.hash(&programme.id(), kind);
         let (r, serial) = (SecretScalar::random(rng), SecretScalar::random(rng));
         let mask = SecretBytes::random(rng);
-        let commitment = OpeningProof::commit(programme.parameters(), &r, &serial)?;
+        let arity = programme.parameters().arity();
+        let unsigned = Unsigned { r, serial, values: vec![0; usize::from(arity) - 1] };
+        let contents = Contents { arity, mask: Some(&mask), unsigned: Some(&unsigned), vouchers: None };
+        let slots = sealing.into().slots(NO_ROUND, &contents, rng);
+        if !slots.is_well_formed() {
+            return Err(EnrolError::Malformed);
+        }
+        let (r, serial) = (&unsigned.r, &unsigned.serial);
+        let commitment = OpeningProof::commit(programme.parameters(), r, serial)?;
         let mut transcript = request_transcript(programme, &hash, &commitment, &slots.digest());
-        let opening = OpeningProof::prove(programme.parameters(), commitment, &r, &serial, &mut transcript, rng);
-        let zero = vec![0; usize::from(programme.parameters().arity()) - 1];
-        let context = Self {
-            kind,
-            ticket: hash,
-            mask: mask.duplicate(),
-            commitment,
-            unsigned: Unsigned { r, serial, values: zero },
-        };
+        let opening = OpeningProof::prove(programme.parameters(), commitment, r, serial, &mut transcript, rng);
+        let context = Self { kind, ticket: hash, mask: mask.duplicate(), commitment, unsigned };
         Ok((context, EnrolRequest { kind, ticket, mask, commitment, opening, slots }))
     }
 

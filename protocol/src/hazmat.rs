@@ -7,7 +7,7 @@ use rand_core::CryptoRng;
 
 use crate::{
     cohort::CohortError,
-    credential::{Binding, Credential, IssueError, IssuerKey, Prover, Show},
+    credential::{Binding, Credential, IssueError, IssuerKey, Prover, Show, successor},
     draw::{self, DrawError, positions},
     enrol::EnrolError,
     group::{self, Accumulator, GroupError, Point, PublicScalar, Scalar},
@@ -16,7 +16,7 @@ use crate::{
     programme::{InForce, KeyEntry, Programme, statement::Statement},
     range::{self, RangeError, RangeProof},
     registry::{self, operation},
-    secret::{SecretScalar, Weights},
+    secret::{SecretBytes, SecretScalar, Weights},
     transcript::Transcript,
     voucher::{
         self, Answer, Blinded, HolderProof, HolderStatement, LoggedVoucher, SessionOffer, ShownVoucher, UnblindError,
@@ -56,7 +56,7 @@ pub fn blind<R: CryptoRng + ?Sized>(
     offer: &SessionOffer,
     rng: &mut R,
 ) -> Result<(BlindedSession, Vec<PublicScalar>), DrawError> {
-    let (states, challenges) = voucher::blind(&positions(view, keys)?, offer, rng)?;
+    let (states, challenges) = voucher::blind(&positions(view, keys)?, offer, &SecretBytes::random(rng))?;
     Ok((BlindedSession(states), challenges))
 }
 
@@ -110,8 +110,9 @@ pub fn show_draw<R: CryptoRng + ?Sized>(
     keys: &[(KeyIndex, u32)],
     rng: &mut R,
 ) -> Result<Show, DrawError> {
-    let statement = Statement::draw(view, &view.units(keys)?)?;
-    Ok(Prover::new(view, credential, &statement, &bare(keys), rng)?.show)
+    let (statement, binding) = (Statement::draw(view, &view.units(keys)?)?, bare(keys));
+    let next = successor(view, credential, &statement, &binding, rng)?;
+    Ok(Prover::new(view, credential, &statement, &binding, next, rng)?.show)
 }
 
 fn bare(keys: &[(KeyIndex, u32)]) -> Binding<'_> {

@@ -30,6 +30,7 @@
 #[cfg(test)]
 mod attacks;
 pub mod audit;
+pub mod bucket;
 pub mod cohort;
 pub mod credential;
 pub mod draw;
@@ -43,6 +44,7 @@ pub mod ids;
 pub mod log;
 pub mod programme;
 pub mod range;
+pub mod recovery;
 pub mod redeem;
 pub mod registry;
 pub mod secret;

@@ -25,12 +25,18 @@ contexts! {
     VOUCHER_KEY = "annona v1 voucher key";
     /// The blind signature's challenge `c'` (spec 5.2).
     VOUCHER_CHALLENGE = "annona v1 voucher challenge";
+    /// The holder's secrets of a session's vouchers (spec 10.1).
+    VOUCHER_SECRETS = "annona v1 voucher secrets";
     /// The digest of `(X, R, Y, c)` of a session (spec 5.3).
     CHALLENGES = "annona v1 challenges";
     /// The digest of the issuer's `(s, y)` answers (spec 5.3).
     ANSWERS = "annona v1 answers";
-    /// The digest of the two sealed slots of a message (spec 10).
+    /// The digest of the two sealed slots of a message (spec 10.1).
     SLOTS = "annona v1 slots";
+    /// Ids of sealed slots (spec 10.1).
+    SLOT_ID = "annona v1 slot id";
+    /// Keys of sealed slots (spec 10.1).
+    SLOT_KEY = "annona v1 slot key";
     /// Hash of a ticket code (spec 4.1).
     TICKET = "annona v1 ticket";
     /// Hash of a manifest header; the genesis' is the programme id (spec 6).
@@ -147,6 +153,10 @@ kinds! {
     SWAP_RESPONSE = 0x1b;
     /// The issuer's signed word that a session is gone.
     SESSION_GONE = 0x1c;
+    /// How sealed slots are cut into buckets.
+    SLOT_DIRECTORY = 0x1d;
+    /// The sealed slots of a bucket.
+    SLOT_BUCKET = 0x1e;
     /// A site's quote.
     QUOTE = 0x20;
     /// Redemption request.

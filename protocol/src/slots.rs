@@ -1,11 +1,16 @@
-//! Sealed slots: what a state-changing message carries for recovery (spec 10).
+//! Sealed slots: what a state-changing message carries for recovery (spec 10.1).
 //!
 //! Two ciphertexts of equal length under ids that are independent PRF outputs. A wallet without recovery words sends random
-//! bytes of the same shape, so that having words does not show. This module knows the shape only.
+//! bytes of the same shape, so that having words does not show. What is sealed, and how it is opened, is in [`crate::recovery`].
 
+use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
-use crate::{ids::Digest, registry, transcript};
+use crate::{
+    ids::{Digest, Round},
+    recovery::{Contents, RecoveryKeys},
+    registry, transcript,
+};
 
 /// The longest ciphertext of a slot, in bytes.
 pub const MAX_SLOT_BYTES: usize = 16 * 1024;
@@ -30,7 +35,7 @@ pub struct Slots {
 
 impl Slots {
     /// Random slots with ciphertexts of `length` bytes: what a wallet without recovery words sends.
-    pub fn random<R: rand_core::CryptoRng + ?Sized>(length: usize, rng: &mut R) -> Self {
+    pub fn random<R: CryptoRng + ?Sized>(length: usize, rng: &mut R) -> Self {
         let mut slot = || {
             let mut slot = SealedSlot { id: [0; 32], ciphertext: vec![0; length] };
             rng.fill_bytes(&mut slot.id);
@@ -50,5 +55,38 @@ impl Slots {
     /// The digest that a show binds.
     pub fn digest(&self) -> Digest {
         Digest(transcript::hash(registry::SLOTS, &postcard::to_stdvec(self).expect("writing to memory cannot fail")))
+    }
+}
+
+/// Where a message's slots come from. Slots are made before the statement, which binds them, and after the secrets, which they
+/// seal.
+#[derive(Debug)]
+pub enum Sealing<'a> {
+    /// Random bytes of the right length: a wallet without recovery words ([10.1-M2]).
+    Random,
+    /// Sealed as the message with this index, counted from 0, in its round; enrolments are messages of round 0.
+    Sealed {
+        /// The wallet's.
+        keys: &'a RecoveryKeys,
+        /// No index may seal two messages that were both answered.
+        index: u32,
+    },
+    /// Made elsewhere.
+    Given(Slots),
+}
+
+impl From<Slots> for Sealing<'_> {
+    fn from(slots: Slots) -> Self {
+        Self::Given(slots)
+    }
+}
+
+impl Sealing<'_> {
+    pub(crate) fn slots<R: CryptoRng + ?Sized>(self, round: Round, contents: &Contents<'_>, rng: &mut R) -> Slots {
+        match self {
+            Self::Random => Slots::random(contents.ciphertext_bytes(), rng),
+            Self::Sealed { keys, index } => keys.seal(round, index, contents, rng),
+            Self::Given(slots) => slots,
+        }
     }
 }

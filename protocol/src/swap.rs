@@ -15,9 +15,10 @@ use crate::{
     ids::{Digest, KeyIndex, LineId, Round, SessionId},
     log::leaf::SwapLeaf,
     programme::{InForce, KeyCounts, KeyEntry, KeyListError, MAX_VOUCHERS},
+    recovery::Contents,
     registry::{self, operation},
-    secret::Weights,
-    slots::Slots,
+    secret::{SecretBytes, Weights},
+    slots::{Sealing, Slots},
     transcript::Transcript,
     voucher::{
         Answer, Blinded, HolderProof, HolderStatement, LoggedVoucher, SessionOffer, ShownVoucher, SigningSession,
@@ -155,22 +156,27 @@ impl SwapContext {
     ///
     /// # Errors
     /// [`SwapError`].
-    pub fn new<R: CryptoRng + ?Sized>(
+    pub fn new<'s, R: CryptoRng + ?Sized>(
         view: &InForce<'_>,
         mut old: Vec<&Voucher>,
         new: KeyCounts,
         offer: &SessionOffer,
-        slots: Slots,
+        sealing: impl Into<Sealing<'s>>,
         rng: &mut R,
     ) -> Result<(Self, SwapRequest), SwapError> {
-        if !slots.is_well_formed() {
-            return Err(SwapError::Malformed);
-        }
         old.sort_by_key(|voucher| voucher.shown.mark());
         let shown: Vec<ShownVoucher> = old.iter().map(|voucher| voucher.shown).collect();
         let entries = check_lists(view, &shown, &new)?;
         let targets = positions(view, &new)?;
-        let (blinded, challenges) = blind(&targets, offer, rng)?;
+        let seed = SecretBytes::random(rng);
+        let (blinded, challenges) = blind(&targets, offer, &seed)?;
+        let arity = view.programme.parameters().arity();
+        let vouchers = Some((&seed, blinded.iter().map(Blinded::r_prime).collect()));
+        let contents = Contents { arity, mask: None, unsigned: None, vouchers };
+        let slots = sealing.into().slots(view.round, &contents, rng);
+        if !slots.is_well_formed() {
+            return Err(SwapError::Malformed);
+        }
         let target_entries: Vec<KeyEntry> = targets.into_iter().map(|(_, entry)| entry).collect();
         let digest = challenges_digest(&target_entries, &offer.commitments, &challenges);
         let statement = statement(view, &offer.session, &entries, &shown, &new, &digest, &slots.digest());

@@ -7,6 +7,7 @@ use std::{fmt::Write as _, sync::LazyLock};
 use annona_node::caseload::{Caseload, Limits};
 use annona_protocol::{
     audit::receipt::{Inclusion, Omission},
+    bucket::{SlotBucket, SlotDirectory},
     credential::Credential,
     draw::{
         AmendContext, AmendRequest, AmendResponse, DrawContext, DrawRequest, DrawResponse, RollOverContext,
@@ -84,6 +85,8 @@ pub const CODECS: &[Codec] = &[
     Codec::of::<SwapRequest>(),
     Codec::of::<SwapResponse>(),
     Codec::of::<SessionGone>(),
+    Codec::of::<SlotDirectory>(),
+    Codec::of::<SlotBucket>(),
     Codec::of::<Quote>(),
     Codec::of::<RedeemRequest>(),
     Codec::of::<VoidRequest>(),

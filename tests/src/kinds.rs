@@ -2,16 +2,19 @@
 
 use annona_protocol::{
     audit::receipt::{Inclusion, Omission},
+    bucket::{SlotBucket, SlotDirectory, SlotRound, StoredSlot},
     credential::Credential,
     draw::{
         AmendContext, AmendRequest, AmendResponse, DrawContext, DrawRequest, DrawResponse, RollOverContext,
         RollOverRequest, RollOverResponse, SessionGone, SessionRequest,
     },
     enrol::{EnrolContext, EnrolRequest, EnrolResponse},
+    ids::Round,
     log::leaf::{IssuerLeaf, OwedVoidedLeaf, SiteLeaf},
     programme::{Header, KeyEntry, SignedHeader, announcement::Announcement},
     redeem::{BearerVoucher, CollectRequest, RedeemRequest, RedeemResponse, Surrender, VoidRequest},
     slip::{OpeningPack, OwedSlip, Quote, Receipt, RefusalSlip, SiteStatement, VoidSlip},
+    slots::SealedSlot,
     swap::{SwapContext, SwapRequest, SwapResponse},
     voucher::{SessionOffer, Voucher},
     wire::{DecodeError, Message},
@@ -19,7 +22,7 @@ use annona_protocol::{
 
 use crate::{
     fields::{Node, tree},
-    life::World,
+    life::{Exchange, World},
 };
 
 macro_rules! kinds {
@@ -66,6 +69,8 @@ kinds! {
     SWAP_REQUEST => SwapRequest,
     SWAP_RESPONSE => SwapResponse,
     SESSION_GONE => SessionGone,
+    SLOT_DIRECTORY => SlotDirectory,
+    SLOT_BUCKET => SlotBucket,
     QUOTE => Quote,
     REDEEM_REQUEST => RedeemRequest,
     VOID_REQUEST => VoidRequest,
@@ -115,6 +120,8 @@ pub fn samples(world: &World) -> Vec<(&'static str, String, Vec<u8>)> {
         ("SWAP_REQUEST", "swap request", world.swap.request.clone()),
         ("SWAP_RESPONSE", "swap response", world.swap.response.clone()),
         ("SESSION_GONE", "session gone", visit.gone.encode()),
+        ("SLOT_DIRECTORY", "directory of slots", directory().encode()),
+        ("SLOT_BUCKET", "bucket with the slot of an enrolment", bucket(world).encode()),
         ("QUOTE", "quote", visit.quote.encode()),
         ("REDEEM_REQUEST", "redemption request", visit.request.encode()),
         ("VOID_REQUEST", "void request", visit.void.encode()),
@@ -154,6 +161,19 @@ pub fn samples(world: &World) -> Vec<(&'static str, String, Vec<u8>)> {
     let place = |kind: &str| KINDS.iter().position(|known| known.0 == kind);
     samples.sort_by_key(|(kind, ..)| place(kind));
     samples
+}
+
+/// A programme in its second round, the first of which is closed.
+fn directory() -> SlotDirectory {
+    let round = |round, vouchers, credential| SlotRound { round: Round(round), vouchers, credential };
+    SlotDirectory { minimum: 32, rounds: vec![round(0, None, 2), round(1, None, 3), round(2, Some(1), 1)] }
+}
+
+fn bucket(world: &World) -> SlotBucket {
+    let Exchange { request, response, leaf, .. } = &world.enrol[0];
+    let SealedSlot { id, ciphertext } = EnrolRequest::decode(request).expect("a sample").slots.credential;
+    let leaf = IssuerLeaf::Enrol(leaf.clone()).encode();
+    SlotBucket { slots: vec![StoredSlot { id, ciphertext, leaf, answer: response.clone() }], more: false }
 }
 
 /// The name of a leaf's variant.

@@ -2,6 +2,7 @@
 
 use annona_protocol::{
     audit::receipt::{Inclusion, Omission},
+    bucket::{SlotBucket, SlotDirectory, SlotRound, StoredSlot},
     cohort::{CohortClass, CohortSum},
     credential::Credential,
     draw::{AmendContext, DrawContext, RollOverContext, SessionGone, SessionRequest},
@@ -198,6 +199,14 @@ impl Maker {
         bytes
     }
 
+    fn buckets(&mut self) {
+        let round = |round, vouchers| SlotRound { round: Round(round), vouchers, credential: 3 };
+        self.add("slot_directory", &SlotDirectory { minimum: 32, rounds: vec![round(0, None), round(300, Some(4))] });
+        let slot =
+            |id| StoredSlot { id: [id; 32], ciphertext: vec![0x61; 40], leaf: vec![0x62; 130], answer: vec![0x63] };
+        self.add("slot_bucket", &SlotBucket { slots: vec![slot(1), slot(2)], more: true });
+    }
+
     fn slots(&mut self) -> Slots {
         Slots::random(SLOT_BYTES, &mut self.rng)
     }
@@ -303,6 +312,7 @@ impl Maker {
         let gone = SessionGone::sign(fixture.programme.id(), SessionId([5; 16]), serial, &fixture.issuer_log);
         self.add("issuer_leaf draw", &IssuerLeaf::Draw(leaf));
         self.add("session_gone", &gone);
+        self.buckets();
         self.add("stored_voucher", &vouchers[0]);
 
         let (amend, amend_grant) = self.amend(&credential, &[6, 2]);

@@ -9,6 +9,7 @@ use std::{
 
 use annona_protocol::{
     audit::receipt::{Gap, Inclusion, Omission, Placed, PlacedHeader},
+    bucket::{SlotBucket, SlotDirectory},
     credential::Credential,
     draw::{
         AmendContext, AmendRequest, AmendResponse, DrawContext, DrawRequest, DrawResponse, RollOverContext,
@@ -74,6 +75,8 @@ visitors! {
     SWAP_REQUEST => SwapRequest,
     SWAP_RESPONSE => SwapResponse,
     SESSION_GONE => SessionGone,
+    SLOT_DIRECTORY => SlotDirectory,
+    SLOT_BUCKET => SlotBucket,
     QUOTE => Quote,
     REDEEM_REQUEST => RedeemRequest,
     VOID_REQUEST => VoidRequest,

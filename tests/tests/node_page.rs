@@ -42,10 +42,9 @@ fn named(text: &str, word: &str) -> Vec<String> {
 /// All functions of the crates that run the node.
 fn functions() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    let mut folders: Vec<PathBuf> =
-        ["node", "transport", "paper", "bearer", "wallet-cli", "audit-cli", "demo", "protocol", "tests"]
-            .map(|name| root().join(name))
-            .into();
+    let names =
+        ["node", "transport", "vault", "paper", "bearer", "wallet-cli", "audit-cli", "demo", "protocol", "tests"];
+    let mut folders: Vec<PathBuf> = names.map(|name| root().join(name)).into();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

@@ -31,8 +31,15 @@ const PINNED: [&str; 15] = [
 ];
 
 /// What runs where aid is handed out or checked. `hazmat` opens deterministic and weakened entry points.
-const SHIPPED: [&str; 6] =
-    ["annona-protocol", "annona-paper", "annona-bearer", "annona-node", "annona-wallet", "annona-audit"];
+const SHIPPED: [&str; 7] = [
+    "annona-protocol",
+    "annona-vault",
+    "annona-paper",
+    "annona-bearer",
+    "annona-node",
+    "annona-wallet",
+    "annona-audit",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

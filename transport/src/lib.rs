@@ -49,7 +49,8 @@ pub struct Options {
     pub timeout: Duration,
     /// The longest answer that is read, in bytes.
     pub max_body: usize,
-    /// A SOCKS5 proxy, `host:port`, that also resolves names; none is taken from the system.
+    /// A SOCKS5 proxy, `host:port`, that also resolves names; none is taken from the system. Every connection shows it a user and
+    /// password of its own, unless connections are shared.
     pub socks_proxy: Option<String>,
     /// Whether requests may share a connection: never for a wallet, whose visits it would join.
     pub reuse_connections: bool,
@@ -121,10 +122,7 @@ impl Client {
         let builder = if options.reuse_connections { builder } else { builder.pool_max_idle_per_host(0) };
         let builder = match &options.socks_proxy {
             None => builder,
-            // `socks5h`: the proxy resolves the name, so that no resolver here learns of it.
-            Some(proxy) => builder.proxy(
-                Proxy::all(format!("socks5h://{proxy}")).map_err(|_| TransportError::Address(AddressError::Proxy))?,
-            ),
+            Some(proxy) => builder.proxy(socks(proxy, options.reuse_connections)?),
         };
         let http = builder.build().map_err(|source| TransportError::Client { source })?;
         Ok(Self { origin, http, max_body: options.max_body, token: None })
@@ -191,6 +189,47 @@ impl Client {
         }
         TransportError::Refused(Box::new(Problem::parse(status, &body, &retry_after)))
     }
+}
+
+/// Checks what [`Options::socks_proxy`] is to be.
+///
+/// # Errors
+/// [`TransportError::Address`] for anything but `host:port`.
+pub fn check_proxy(proxy: &str) -> Result<(), TransportError> {
+    proxy_url(proxy).map(drop)
+}
+
+/// The proxy for a client. Unless connections are shared, each has a user and password of its own, drawn at random: Tor, and proxies
+/// that do as it does, give every pair a circuit of its own.
+fn socks(proxy: &str, shared: bool) -> Result<Proxy, TransportError> {
+    let url = proxy_url(proxy)?;
+    if shared {
+        return Proxy::all(url).map_err(|_| TransportError::Address(AddressError::Proxy));
+    }
+    // Asked once a connection. A proxy that wants no password is not gone through then: that would join them.
+    Ok(Proxy::custom(move |_| {
+        let mut url = url.clone();
+        let half = || hex::encode(rand::random::<[u8; 16]>());
+        // Neither fails for an address with a host; a bare address would be a shared circuit, so there is none.
+        let isolated = url.set_username(&half()).and_then(|()| url.set_password(Some(&half())));
+        isolated.expect("the address has a host");
+        Some(url)
+    }))
+}
+
+/// `socks5h`: the proxy resolves the name, so that no resolver here learns of it.
+fn proxy_url(proxy: &str) -> Result<Url, TransportError> {
+    let url = Url::parse(&format!("socks5h://{proxy}")).ok();
+    let bare = |url: &Url| {
+        url.has_host()
+            && url.port().is_some()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && matches!(url.path(), "" | "/")
+            && url.query().is_none()
+            && url.fragment().is_none()
+    };
+    url.filter(bare).ok_or(TransportError::Address(AddressError::Proxy))
 }
 
 /// Why an address is not usable.

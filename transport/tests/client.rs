@@ -286,7 +286,15 @@ fn a_socks_proxy_is_used_and_resolves_names() {
         let (mut stream, _): (TcpStream, _) = listener.accept().unwrap();
         let mut hello = [0; 3];
         stream.read_exact(&mut hello).unwrap();
-        stream.write_all(&[5, 0]).unwrap();
+        // With a user and a password: `capture.rs` looks at them.
+        stream.write_all(&[5, 2]).unwrap();
+        let mut start = [0; 2];
+        stream.read_exact(&mut start).unwrap();
+        let mut user = vec![0; usize::from(start[1]) + 1];
+        stream.read_exact(&mut user).unwrap();
+        let mut password = vec![0; usize::from(*user.last().unwrap())];
+        stream.read_exact(&mut password).unwrap();
+        stream.write_all(&[1, 0]).unwrap();
         let mut head = [0; 5];
         stream.read_exact(&mut head).unwrap();
         let mut name = vec![0; usize::from(head[4])];
@@ -299,7 +307,7 @@ fn a_socks_proxy_is_used_and_resolves_names() {
     assert!(matches!(error, TransportError::Unreachable { .. }), "{error:?}");
     let (hello, head, name) = thread.join().unwrap();
     // Version 5, connect, by name.
-    assert_eq!((hello[0], &head[..4], name.as_str()), (5, &[5, 1, 0, 3][..], "site.invalid"));
+    assert_eq!((hello[2], &head[..4], name.as_str()), (2, &[5, 1, 0, 3][..], "site.invalid"));
 }
 
 #[test]

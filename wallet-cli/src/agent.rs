@@ -13,7 +13,10 @@ use annona_protocol::{
 };
 use rand_core::CryptoRng;
 
-use crate::{Backoff, Choice, Endpoint, Event, Handover, Next, Refusal, Task, Wallet, WalletError};
+use crate::{
+    Backoff, Choice, Endpoint, Event, Handover, Next, Refusal, RestoreError, Restored, Task, Wallet, WalletError,
+    recovery::SLOT_TAKEN,
+};
 
 /// Where the state is made durable.
 pub trait Persist {
@@ -150,8 +153,33 @@ impl<P: Persist, L: Link> Agent<P, L> {
         ticket: TicketCode,
         rng: &mut R,
     ) -> Result<(), AgentError> {
-        self.wallet.enrol(programme, kind, ticket, rng)?;
-        self.drive(programme, Task::Credential, rng).map(drop)
+        self.wallet.enrol(programme, kind, TicketCode::from_bytes(*ticket.expose()), rng)?;
+        loop {
+            match self.drive(programme, Task::Credential, rng) {
+                // Words that were used here before: the next slot. Ends with the slots that words have.
+                Err(AgentError::Refused(refusal)) if refusal.code == SLOT_TAKEN => {
+                    self.wallet.enrol(programme, kind, TicketCode::from_bytes(*ticket.expose()), rng)?;
+                }
+                done => return done.map(drop),
+            }
+        }
+    }
+
+    /// Takes back from the issuer's slots what a lost wallet, or a copy of this one, did: see [`Wallet::restore`].
+    ///
+    /// # Errors
+    /// [`RestoreError`].
+    pub fn restore<R: CryptoRng + ?Sized>(
+        &mut self,
+        programme: &Programme,
+        log_size: u64,
+        rng: &mut R,
+    ) -> Result<Restored, RestoreError> {
+        let Self { wallet, link, backoff, .. } = self;
+        let restored =
+            wallet.restore(programme, log_size, |endpoint, rng: &mut R| ask(link, backoff, endpoint, rng), rng)?;
+        self.save()?;
+        Ok(restored)
     }
 
     /// Rolls over into the view's round, after what is pending.
@@ -325,15 +353,8 @@ impl<P: Persist, L: Link> Agent<P, L> {
     }
 
     fn quote<R: CryptoRng + ?Sized>(&mut self, site: SiteId, rng: &mut R) -> Result<Quote, AgentError> {
-        let mut repeat = 0;
-        loop {
-            let error = match self.link.send(Endpoint::Quote(site), &[]) {
-                Ok(answer) => return Ok(Quote::decode(&answer).map_err(WalletError::from)?),
-                Err(error) => error,
-            };
-            repeat += 1;
-            self.pause(error, repeat, rng)?;
-        }
+        let answer = ask(&self.link, &self.backoff, Endpoint::Quote(site), rng)?;
+        Ok(Quote::decode(&answer).map_err(WalletError::from)?)
     }
 
     fn drive<R: CryptoRng + ?Sized>(
@@ -391,7 +412,7 @@ impl<P: Persist, L: Link> Agent<P, L> {
                 }
                 Err(error) => {
                     repeat += 1;
-                    self.pause(error, repeat, rng)?;
+                    pause(&self.backoff, error, repeat, rng)?;
                 }
             }
         }
@@ -411,21 +432,45 @@ impl<P: Persist, L: Link> Agent<P, L> {
         thread::sleep(self.backoff.wait(*repeat, None, rng));
         Ok(())
     }
+}
 
-    /// Waits before the next try, or gives up.
-    fn pause<R: CryptoRng + ?Sized>(&self, error: LinkError, repeat: u32, rng: &mut R) -> Result<(), AgentError> {
-        let asked = match &error {
-            LinkError::Lost { retry_after, .. } => *retry_after,
-            LinkError::Refused(refusal) if refusal.is_transient() => None,
-            LinkError::Refused(refusal) => return Err(AgentError::Refused(refusal.clone())),
-            LinkError::Unusable { .. } => return Err(AgentError::Link(error)),
-        };
-        if repeat >= self.backoff.tries {
-            return Err(AgentError::Unreached { source: error });
+/// Asks for something that changes nothing, until there is an answer or a refusal that stands.
+fn ask<L: Link, R: CryptoRng + ?Sized>(
+    link: &L,
+    backoff: &Backoff,
+    endpoint: Endpoint,
+    rng: &mut R,
+) -> Result<Vec<u8>, AgentError> {
+    let mut repeat = 0;
+    loop {
+        match link.send(endpoint, &[]) {
+            Ok(answer) => return Ok(answer),
+            Err(error) => {
+                repeat += 1;
+                pause(backoff, error, repeat, rng)?;
+            }
         }
-        thread::sleep(self.backoff.wait(repeat, asked, rng));
-        Ok(())
     }
+}
+
+/// Waits before the next try, or gives up.
+fn pause<R: CryptoRng + ?Sized>(
+    backoff: &Backoff,
+    error: LinkError,
+    repeat: u32,
+    rng: &mut R,
+) -> Result<(), AgentError> {
+    let asked = match &error {
+        LinkError::Lost { retry_after, .. } => *retry_after,
+        LinkError::Refused(refusal) if refusal.is_transient() => None,
+        LinkError::Refused(refusal) => return Err(AgentError::Refused(refusal.clone())),
+        LinkError::Unusable { .. } => return Err(AgentError::Link(error)),
+    };
+    if repeat >= backoff.tries {
+        return Err(AgentError::Unreached { source: error });
+    }
+    thread::sleep(backoff.wait(repeat, asked, rng));
+    Ok(())
 }
 
 /// How far a task went.

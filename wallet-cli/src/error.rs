@@ -24,6 +24,15 @@ pub enum WalletError {
     /// The wallet is of another programme.
     #[error("the wallet is of another programme: take the wallet file that belongs to it")]
     OtherProgramme,
+    /// There are recovery words.
+    #[error("this wallet has recovery words already: keep using them")]
+    HasWords,
+    /// A restore without recovery words.
+    #[error("this wallet has no recovery words: nothing can be restored without them")]
+    NoWords,
+    /// A backup.
+    #[error("this is a backup: restore it before anything else, as the wallet that it was made of may have gone on")]
+    Copied,
     /// A request has not been answered yet.
     #[error("a request is not answered yet: resume it first")]
     Pending,
@@ -39,6 +48,9 @@ pub enum WalletError {
     /// A voucher is not held, is part of an unanswered request, or was found at fault.
     #[error("a voucher is not free: it is not held, in an unanswered request, or refused before")]
     VoucherNotFree,
+    /// No such parcel, or another voucher.
+    #[error("no parcel of this number holds that voucher")]
+    NoParcel,
     /// No voucher fits the quote.
     #[error("no voucher is for this site, round and stock")]
     NothingToRedeem,

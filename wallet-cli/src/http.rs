@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use annona_protocol::{
+    bucket::Bucket,
     ids::{ProgrammeId, SiteId},
     programme::{
         Programme,
@@ -48,10 +49,18 @@ impl HttpLink {
     /// # Errors
     /// [`LinkError`]; [`LinkError::Unusable`] if the announcement does not hold.
     pub fn first(id: ProgrammeId, server: &str, options: &Options) -> Result<Self, LinkError> {
+        let server = Self::pin(id, server, options)?;
+        Ok(Self::new(Client::new(server, options).map_err(link_error)?))
+    }
+
+    /// The same issuer as an origin with its key, to be kept.
+    ///
+    /// # Errors
+    /// As [`HttpLink::first`].
+    pub fn pin(id: ProgrammeId, server: &str, options: &Options) -> Result<Server, LinkError> {
         let bytes = Client::unpinned_announcement(server, options).map_err(link_error)?;
         let key = Some(announced(&bytes, id)?.latest().issuer_log.key);
-        let server = Server { url: server.to_owned(), key };
-        Ok(Self::new(Client::new(server, options).map_err(link_error)?))
+        Ok(Server { url: server.to_owned(), key })
     }
 
     /// Adds a site.
@@ -66,7 +75,17 @@ impl HttpLink {
     /// # Errors
     /// [`LinkError`]; [`LinkError::Unusable`] if the announcement does not hold.
     pub fn programme(&self, id: ProgrammeId) -> Result<Programme, LinkError> {
-        announced(&self.issuer.get(ANNOUNCEMENT).map_err(link_error)?, id)
+        self.announcement(id).map(|(_, programme)| programme)
+    }
+
+    /// The same with the announcement's bytes, to be kept.
+    ///
+    /// # Errors
+    /// As [`HttpLink::programme`].
+    pub fn announcement(&self, id: ProgrammeId) -> Result<(Vec<u8>, Programme), LinkError> {
+        let bytes = self.issuer.get(ANNOUNCEMENT).map_err(link_error)?;
+        let programme = announced(&bytes, id)?;
+        Ok((bytes, programme))
     }
 
     fn site(&self, site: SiteId) -> Result<&Client, LinkError> {
@@ -80,6 +99,11 @@ fn announced(bytes: &[u8], id: ProgrammeId) -> Result<Programme, LinkError> {
     programme.map_err(|error| LinkError::Unusable { source: error.into() })
 }
 
+fn slots_path(bucket: &Bucket, after: Option<[u8; 32]>) -> String {
+    let path = format!("/v1/slots/{}", bucket.path());
+    after.map_or_else(|| path.clone(), |after| format!("{path}?after={}", hex::encode(after)))
+}
+
 impl Link for HttpLink {
     fn send(&self, endpoint: Endpoint, body: &[u8]) -> Result<Vec<u8>, LinkError> {
         let (client, path) = match endpoint {
@@ -89,6 +113,8 @@ impl Link for HttpLink {
             Endpoint::Draw => (&self.issuer, "/v1/draw"),
             Endpoint::Swap => (&self.issuer, "/v1/swap"),
             Endpoint::Amend => (&self.issuer, "/v1/amend"),
+            Endpoint::SlotDirectory => return self.issuer.get("/v1/slots").map_err(link_error),
+            Endpoint::Slots(bucket, after) => return self.issuer.get(&slots_path(&bucket, after)).map_err(link_error),
             Endpoint::Quote(site) => (self.site(site)?, "/v1/quote"),
             Endpoint::Redeem(site) => (self.site(site)?, "/v1/redeem"),
             Endpoint::Collect(site) => (self.site(site)?, "/v1/collect"),

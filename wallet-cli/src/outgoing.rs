@@ -1,6 +1,7 @@
 //! What leaves a wallet, and what comes of it.
 
 use annona_protocol::{
+    bucket::Bucket,
     group::EncodedPoint,
     ids::{Digest, LineId, Round, SiteId, Units},
     redeem::Outcome,
@@ -36,6 +37,10 @@ pub enum Endpoint {
     Swap,
     /// The issuer: a ticket for other attributes.
     Amend,
+    /// The issuer: how its sealed slots are cut into buckets; the body is empty.
+    SlotDirectory,
+    /// The issuer: a bucket, behind this id; the body is empty.
+    Slots(Bucket, Option<[u8; 32]>),
     /// A site: a quote; the body is empty.
     Quote(SiteId),
     /// A site: vouchers.

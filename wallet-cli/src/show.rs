@@ -14,7 +14,6 @@ use annona_protocol::{
     enrol::{EnrolContext, EnrolRequest, EnrolResponse},
     ids::{KeyIndex, ManifestHash, Round, TicketHash},
     programme::{InForce, KeyCounts, Programme, TicketKind},
-    slots::Slots,
     ticket::TicketCode,
     voucher::{SessionOffer, Voucher},
     wire::Message,
@@ -23,10 +22,11 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{Endpoint, Event, Next, Outgoing, Refusal, Wallet, WalletError, secret::SecretVec};
-
-/// Bytes of the sealed slots that a wallet without recovery words fills at random.
-pub(crate) const SLOT_BYTES: usize = 256;
+use crate::{
+    Endpoint, Event, Next, Outgoing, Refusal, Wallet, WalletError,
+    recovery::{ENROLMENTS, SLOT_TAKEN},
+    secret::SecretVec,
+};
 
 /// Every request on one serial or, before there is a credential, every enrolment.
 #[derive(Serialize, Deserialize)]
@@ -52,6 +52,8 @@ struct Attempt {
     view: Option<(Round, ManifestHash)>,
     context: Context,
     request: SecretVec,
+    /// The issuer has a slot of this id: other bytes are needed.
+    slot_taken: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -78,13 +80,14 @@ impl Wallet {
         if self.credential.is_some() {
             return Err(WalletError::AlreadyEnrolled);
         }
+        self.is_current()?;
         let hash = ticket.hash(&programme.id(), kind);
         if self.send_again(|attempt| attempt.ticket(programme) == Some(hash)) {
             return Ok(());
         }
         self.is_free_for_a_show()?;
-        let slots = Slots::random(SLOT_BYTES, rng);
-        let (context, request) = EnrolContext::new(programme, kind, ticket, slots, rng)?;
+        let seal = self.seal(ENROLMENTS);
+        let (context, request) = EnrolContext::new(programme, kind, ticket, seal.sealing(), rng)?;
         self.attempt(None, Context::Enrol(context), request.encode_secret());
         Ok(())
     }
@@ -101,7 +104,8 @@ impl Wallet {
         }
         self.is_free_for_a_show()?;
         let credential = self.credential.as_ref().ok_or(WalletError::NotEnrolled)?;
-        let (context, request) = RollOverContext::new(view, credential, Slots::random(SLOT_BYTES, rng), rng)?;
+        let (context, request) = RollOverContext::new(view, credential, self.seal(view.round).sealing(), rng)?;
+        self.forget_accepted_before(view.round);
         self.attempt(Some(place), Context::RollOver(context), request.encode_secret());
         Ok(())
     }
@@ -143,7 +147,7 @@ impl Wallet {
         }
         self.is_free_for_a_show()?;
         let credential = self.credential.as_ref().ok_or(WalletError::NotEnrolled)?;
-        let (context, request) = DrawContext::refresh(view, credential, Slots::random(SLOT_BYTES, rng), rng)?;
+        let (context, request) = DrawContext::refresh(view, credential, self.seal(view.round).sealing(), rng)?;
         self.attempt(Some(place), Context::Draw(context), request.encode_secret());
         Ok(())
     }
@@ -164,7 +168,8 @@ impl Wallet {
         }
         self.may_show_anything()?;
         let credential = self.credential.as_ref().ok_or(WalletError::NotEnrolled)?;
-        let (context, request) = AmendContext::new(view, credential, ticket, Slots::random(SLOT_BYTES, rng), rng)?;
+        let seal = self.seal(view.round);
+        let (context, request) = AmendContext::new(view, credential, ticket, seal.sealing(), rng)?;
         self.attempt(Some((view.round, view.hash)), Context::Amend(context), request.encode_secret());
         Ok(())
     }
@@ -197,17 +202,18 @@ impl Wallet {
         answer: &[u8],
         rng: &mut R,
     ) -> Result<Event, WalletError> {
-        let show = self.show.as_mut().ok_or(WalletError::NotPending)?;
+        let show = self.show.as_ref().ok_or(WalletError::NotPending)?;
         if let Step::Session { round, keys } = &show.step
             && let Ok(offer) = SessionOffer::decode(answer)
         {
             let view = programme.in_force(*round)?;
             let credential = self.credential.as_ref().ok_or(WalletError::NotEnrolled)?;
-            let slots = Slots::random(SLOT_BYTES, rng);
-            let (context, request) = DrawContext::new(&view, credential, keys.clone(), &offer, slots, rng)?;
+            let seal = self.seal(view.round);
+            let (context, request) = DrawContext::new(&view, credential, keys.clone(), &offer, seal.sealing(), rng)?;
             self.attempt(Some((view.round, view.hash)), Context::Draw(context), request.encode_secret());
             return Ok(Event::Session);
         }
+        let show = self.show.as_mut().ok_or(WalletError::NotPending)?;
         let (credential, vouchers) = show.finish(programme, answer, rng)?;
         let event = if vouchers.is_empty() { Event::Credential } else { Event::Drawn(vouchers.len()) };
         self.credential = Some(credential);
@@ -238,6 +244,7 @@ impl Wallet {
             show.step = show.attempts[at].gone(programme, word)?;
             return Ok(Next::Send);
         }
+        show.attempts[at].slot_taken = refusal.code == SLOT_TAKEN;
         if refusal.is_conflict() && conflicts + 1 < show.attempts.len() {
             let at = (at + 1) % show.attempts.len();
             show.step = Step::Send { at, conflicts: conflicts + 1 };
@@ -250,7 +257,9 @@ impl Wallet {
     /// The same bytes again, if there is such an attempt and nothing else is out.
     fn send_again(&mut self, is_same: impl Fn(&Attempt) -> bool) -> bool {
         let Some(show) = &mut self.show else { return false };
-        let Some(found) = show.attempts.iter().position(is_same) else { return false };
+        let Some(found) = show.attempts.iter().position(|attempt| !attempt.slot_taken && is_same(attempt)) else {
+            return false;
+        };
         match show.step {
             Step::Refused => show.step = Step::Send { at: found, conflicts: 0 },
             Step::Send { at, .. } if at == found => {}
@@ -260,6 +269,7 @@ impl Wallet {
     }
 
     fn is_free_for_a_show(&self) -> Result<(), WalletError> {
+        self.is_current()?;
         match &self.show {
             None | Some(PendingShow { step: Step::Refused, .. }) => Ok(()),
             Some(_) => Err(WalletError::Pending),
@@ -274,9 +284,10 @@ impl Wallet {
     }
 
     fn attempt(&mut self, view: Option<(Round, ManifestHash)>, context: Context, request: Zeroizing<Vec<u8>>) {
+        self.sealed(view.map_or(ENROLMENTS, |(round, _)| round));
         let show = self.show.get_or_insert_with(|| PendingShow { attempts: Vec::new(), step: Step::Refused });
         show.step = Step::Send { at: show.attempts.len(), conflicts: 0 };
-        show.attempts.push(Attempt { view, context, request: request.into() });
+        show.attempts.push(Attempt { view, context, request: request.into(), slot_taken: false });
     }
 }
 
@@ -301,11 +312,11 @@ impl PendingShow {
     ) -> Result<(Credential, Vec<Voucher>), WalletError> {
         let mut error = WalletError::NotPending;
         for at in 0..self.attempts.len() {
-            let Attempt { view, context, request } = self.attempts.remove(at);
+            let Attempt { view, context, request, slot_taken } = self.attempts.remove(at);
             match context.finish(programme, view, answer, rng) {
                 Ok(done) => return Ok(done),
                 Err(rejected) => {
-                    self.attempts.insert(at, Attempt { view, context: *rejected.context, request });
+                    self.attempts.insert(at, Attempt { view, context: *rejected.context, request, slot_taken });
                     error = rejected.error;
                 }
             }

@@ -6,7 +6,6 @@
 use annona_protocol::{
     ids::Round,
     programme::{InForce, KeyCounts, Programme},
-    slots::Slots,
     swap::{SwapContext, SwapResponse},
     voucher::{Mark, SessionOffer, Voucher},
     wire::Message,
@@ -17,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Endpoint, Event, Next, Outgoing, Refusal, Wallet, WalletError,
     secret::SecretVec,
-    show::{SLOT_BYTES, finish, session_request},
+    show::{finish, session_request},
 };
 
 /// A swap of one set of vouchers.
@@ -102,9 +101,10 @@ impl Wallet {
                 .iter()
                 .map(|mark| self.voucher(mark).ok_or(WalletError::VoucherNotFree))
                 .collect::<Result<_, _>>()?;
-            let slots = Slots::random(SLOT_BYTES, rng);
-            let (context, request) = SwapContext::new(&view, old, pending.new.clone(), &offer, slots, rng)?;
+            let seal = self.seal(view.round);
+            let (context, request) = SwapContext::new(&view, old, pending.new.clone(), &offer, seal.sealing(), rng)?;
             let attempt = Attempt { context, request: request.encode_secret().into() };
+            self.sealed(view.round);
             let pending = self.swap.as_mut().ok_or(WalletError::NotPending)?;
             pending.step = Step::Send { at: pending.attempts.len(), conflicts: 0 };
             pending.attempts.push(attempt);

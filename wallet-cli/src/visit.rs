@@ -70,6 +70,13 @@ pub(crate) struct Owed {
     pub(crate) collected: bool,
 }
 
+/// Vouchers of an accepted visit, until their goods are in hand: once the site's batch is closed, they alone bring them (spec 7.3).
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Accepted {
+    place: Place,
+    vouchers: Vec<Voucher>,
+}
+
 impl Wallet {
     /// Answers a quote. With a visit to this site and round open, its vouchers go again under the new quote.
     ///
@@ -117,6 +124,39 @@ impl Wallet {
             }
         }
         Ok(Task::Visit(place.site, place.round))
+    }
+
+    /// Visits that were accepted and whose goods nobody has confirmed, the oldest first.
+    pub fn unconfirmed(&self) -> impl Iterator<Item = (SiteId, Round)> {
+        self.accepted.iter().map(|accepted| (accepted.place.site, accepted.place.round))
+    }
+
+    /// The holder has the goods of all visits to a site in a round: their vouchers are erased. Gives the number of vouchers.
+    pub fn received(&mut self, site: SiteId, round: Round) -> usize {
+        self.take_accepted(site, round).len()
+    }
+
+    /// The goods of an accepted visit never came: its vouchers can be shown again, and bring the old receipts with the goods that
+    /// were not handed over. Gives the number of vouchers.
+    pub fn not_received(&mut self, site: SiteId, round: Round) -> usize {
+        let vouchers = self.take_accepted(site, round);
+        let count = vouchers.len();
+        self.vouchers.extend(vouchers);
+        count
+    }
+
+    pub(crate) fn accepted_marks(&self) -> impl Iterator<Item = Mark> + '_ {
+        self.accepted.iter().flat_map(|accepted| &accepted.vouchers).map(|voucher| voucher.shown().mark())
+    }
+
+    fn take_accepted(&mut self, site: SiteId, round: Round) -> Vec<Voucher> {
+        let is = |accepted: &mut Accepted| (accepted.place.site, accepted.place.round) == (site, round);
+        self.accepted.extract_if(.., is).flat_map(|accepted| accepted.vouchers).collect()
+    }
+
+    /// Vouchers of rounds before this one bring nothing any more.
+    pub(crate) fn forget_accepted_before(&mut self, round: Round) {
+        self.accepted.retain(|accepted| accepted.place.round >= round);
     }
 
     /// Prepares to collect what a slip promises, at `place`: its site, in the round that is open now.
@@ -212,7 +252,11 @@ impl Wallet {
             return Ok(Event::AtAnotherCounter(handover));
         }
         let visit = self.visits.remove(at);
-        self.vouchers.retain(|voucher| !visit.marks.contains(&voucher.shown().mark()));
+        let shown = |voucher: &mut Voucher| visit.marks.contains(&voucher.shown().mark());
+        let vouchers: Vec<Voucher> = self.vouchers.extract_if(.., shown).collect();
+        if handover.outcome != Outcome::AlreadyHandedOver {
+            self.accepted.push(Accepted { place: visit.place, vouchers });
+        }
         self.faults.retain(|mark, _| !visit.marks.contains(mark));
         if let Some(slip) = response.owed {
             let spare = visit.spares.into_iter().find(|spare| holder_key(spare) == slip.content.holder);

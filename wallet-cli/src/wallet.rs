@@ -14,10 +14,11 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    Event, Handover, Next, Outgoing, Refusal, Task, WalletError,
+    Event, Handover, Next, Outgoing, Parcel, Refusal, Task, WalletError,
+    recovery::Recovery,
     show::PendingShow,
     swap::PendingSwap,
-    visit::{Owed, Visit},
+    visit::{Accepted, Owed, Visit},
 };
 
 /// The first byte of an encoded wallet.
@@ -36,8 +37,13 @@ pub struct Wallet {
     pub(crate) show: Option<PendingShow>,
     pub(crate) swap: Option<PendingSwap>,
     pub(crate) visits: Vec<Visit>,
+    pub(crate) accepted: Vec<Accepted>,
     pub(crate) owed: Vec<Owed>,
     pub(crate) latest: Option<Handover>,
+    pub(crate) parcels: Vec<Parcel>,
+    pub(crate) recovery: Option<Recovery>,
+    /// A copy: another may have gone on, so slots are asked before anything is shown ([10.2-M2]).
+    pub(crate) copied: bool,
 }
 
 /// Why bytes are not a wallet.
@@ -68,8 +74,12 @@ impl Wallet {
             show: None,
             swap: None,
             visits: Vec::new(),
+            accepted: Vec::new(),
             owed: Vec::new(),
             latest: None,
+            parcels: Vec::new(),
+            recovery: None,
+            copied: false,
         }
     }
 
@@ -85,6 +95,14 @@ impl Wallet {
         let mut bytes = Zeroizing::new(vec![0; 1 + length]);
         bytes[0] = FORMAT;
         postcard::to_slice(self, &mut bytes[1..]).expect("the buffer has the length");
+        bytes
+    }
+
+    /// The whole state as a backup: whoever takes it up restores before anything is shown, as this wallet goes on.
+    pub fn encode_backup(&mut self) -> Zeroizing<Vec<u8>> {
+        let before = std::mem::replace(&mut self.copied, self.recovery.is_some());
+        let bytes = self.encode();
+        self.copied = before;
         bytes
     }
 

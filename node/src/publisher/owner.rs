@@ -4,7 +4,7 @@ use annona_protocol::{
     log::{KeyType, NoteError, VerifierKey},
     programme::{Header, LogKey},
 };
-use ed25519_dalek::{SigningKey, VerifyingKey};
+use ed25519_dalek::SigningKey;
 
 use crate::{
     service::{issuer::IssuerService, site::SiteService},
@@ -43,22 +43,13 @@ impl LogTerms {
     /// # Errors
     /// [`NoteError`] for keys that no manifest should hold.
     pub fn new(log: &LogKey, header: &Header) -> Result<Self, NoteError> {
-        let witnesses = header.witnesses.iter().map(|witness| verifier_key(witness, KeyType::Witness));
+        let witnesses = header.witnesses.iter().map(|witness| witness.verifier(KeyType::Witness));
         Ok(Self {
-            log: verifier_key(log, KeyType::Log)?,
+            log: log.verifier(KeyType::Log)?,
             witnesses: witnesses.collect::<Result<_, _>>()?,
             threshold: usize::from(header.witness_threshold),
         })
     }
-}
-
-/// A key of the manifest, as notes name it.
-///
-/// # Errors
-/// [`NoteError`] for keys that no manifest should hold.
-pub fn verifier_key(key: &LogKey, key_type: KeyType) -> Result<VerifierKey, NoteError> {
-    let bytes = VerifyingKey::from_bytes(&key.key.0).map_err(|_| NoteError::WeakKey)?;
-    VerifierKey::new(&key.name, key_type, bytes)
 }
 
 impl LogOwner for IssuerService {

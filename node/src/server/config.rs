@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use annona_protocol::ids::Slot;
+use annona_protocol::{bucket::LEAST_MINIMUM, ids::Slot};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -98,6 +98,8 @@ pub struct Publish {
     pub every_seconds: u32,
     /// An issuer closes its batch by itself, at such a moment, once this many leaves wait. Sites close theirs by an officer.
     pub batch_min: u32,
+    /// An issuer gives sealed slots out in buckets of at least so many, on average. Sites have none.
+    pub bucket_min: u32,
 }
 
 /// What a server writes to its log of events.
@@ -161,7 +163,7 @@ impl Default for Rates {
 
 impl Default for Publish {
     fn default() -> Self {
-        Self { witnesses: BTreeMap::new(), every_seconds: 60, batch_min: 50 }
+        Self { witnesses: BTreeMap::new(), every_seconds: 60, batch_min: 50, bucket_min: 32 }
     }
 }
 
@@ -330,7 +332,7 @@ impl Config {
             shutdown_seconds,
         } = self.limits;
         let Rates { per_second, burst, peer_per_second, peer_burst } = self.rates;
-        let Publish { every_seconds, batch_min, .. } = self.publish;
+        let Publish { every_seconds, batch_min, bucket_min, .. } = self.publish;
         let bounds = [
             ("limits.connections", connections, 1, 100_000),
             ("limits.peer_connections", peer_connections, 0, 100_000),
@@ -344,6 +346,7 @@ impl Config {
             ("limits.shutdown_seconds", shutdown_seconds, 1, 600),
             ("publish.every_seconds", every_seconds, 1, DAY),
             ("publish.batch_min", batch_min, 1, 1_000_000),
+            ("publish.bucket_min", bucket_min, LEAST_MINIMUM, 1024),
             ("rates.per_second", per_second, 0, 1_000_000),
             ("rates.burst", burst, 1, 1_000_000),
             ("rates.peer_per_second", peer_per_second, 0, 1_000_000),

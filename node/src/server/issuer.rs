@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use annona_protocol::{
+    bucket::{Bucket, SlotKind},
     draw::{AmendRequest, DrawRequest, RollOverRequest, SessionRequest},
     enrol::EnrolRequest,
     ids::{Round, SiteId},
@@ -15,7 +16,7 @@ use annona_protocol::{
 };
 use axum::{
     Json,
-    extract::{Path, Request, State},
+    extract::{Path, Query, Request, State},
     http::{HeaderMap, StatusCode},
     response::Response,
 };
@@ -26,6 +27,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     app::{App, Party, message},
     config::Config,
+    limits::{Admission, seconds},
     metrics::{Gauges, Shown},
     openapi::{Bytes, Gone, OperatorProblems, PublicProblems},
     operators::Role,
@@ -41,6 +43,10 @@ use crate::{
 
 /// The longest approval, in bytes: a version with its key list.
 const APPROVAL_BYTES: usize = 1 << 24;
+
+/// Requests for slots that are worked on and that wait, beside all others: a bucket is a thousand times the work of an announcement,
+/// and who restores must not keep others from drawing.
+const SLOTS: (usize, usize) = (1, 64);
 
 /// What the server asks of the program around it. Called on threads that may block.
 pub trait Hooks: Send + Sync + 'static {
@@ -108,7 +114,9 @@ pub fn run(service: Arc<IssuerService>, config: &Config, hooks: Arc<dyn Hooks>) 
     let app = App::new(Arc::clone(&service) as Arc<dyn Party>, config, Shown::Always)
         .map_err(|refusal| ServeError::Store { code: refusal.code() })?;
     let key = service.log_key().clone();
-    let issuer = Arc::new(Issuer { app: Arc::clone(&app), service, hooks });
+    let archive = Admission::new(SLOTS.0, SLOTS.1, seconds(config.limits.queue_seconds));
+    let bucket_min = config.publish.bucket_min;
+    let issuer = Arc::new(Issuer { app: Arc::clone(&app), service, hooks, archive, bucket_min });
     let router = app.router(routes(issuer), "Annona issuer");
     Running::start(config, &key, app, router)
 }
@@ -132,6 +140,9 @@ struct Issuer {
     app: Arc<App>,
     service: Arc<IssuerService>,
     hooks: Arc<dyn Hooks>,
+    /// Who reads slots.
+    archive: Admission,
+    bucket_min: u32,
 }
 
 impl fmt::Debug for Issuer {
@@ -182,6 +193,8 @@ fn routes(issuer: Arc<Issuer>) -> OpenApiRouter {
         .routes(routes!(swap))
         .routes(routes!(amend))
         .routes(routes!(surrender))
+        .routes(routes!(slot_directory))
+        .routes(routes!(slot_bucket))
         .routes(routes!(pack))
         .routes(routes!(receive_log))
         .routes(routes!(log_state))
@@ -266,6 +279,55 @@ async fn surrender(State(issuer): Own, request: Request) -> Result<StatusCode, R
     let own = Arc::clone(&issuer);
     issuer.app.message(request, Surrender::MAX_BYTES, move |bytes| own.service.surrender(bytes)).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// How sealed slots are cut into buckets: a wallet that restores asks for this first.
+#[utoipa::path(get, path = "/v1/slots", tag = "wallets", responses(
+    (status = 200, description = "A SlotDirectory", body = Bytes, content_type = "application/octet-stream"), PublicProblems))]
+async fn slot_directory(State(issuer): Own) -> Result<Response, Refusal> {
+    let own = Arc::clone(&issuer);
+    let found = issuer.archive.run(move || own.service.slot_directory(own.bucket_min)).await?;
+    Ok(message(found?.encode()))
+}
+
+/// Where a part of a bucket begins.
+#[derive(Debug, Deserialize)]
+struct Behind {
+    /// 64 hexadecimal digits.
+    after: Option<String>,
+}
+
+/// The sealed slots of a bucket, all of them: there is no look-up of one.
+#[utoipa::path(get, path = "/v1/slots/{kind}/{round}/{depth}/{bucket}", tag = "wallets",
+    params(("kind" = String, Path, description = "`vouchers` or `credential`"),
+        ("round" = u32, Path, description = "The round; 0 for slots of enrolments"),
+        ("depth" = u8, Path, description = "The directory's depth, or one less"),
+        ("bucket" = u32, Path, description = "The first bits of the ids, as many as the depth says"),
+        ("after" = Option<String>, Query, description = "For the next part of a bucket that is too long for one message: the last id of the part before, 64 hexadecimal digits")),
+    responses((status = 200, description = "A SlotBucket", body = Bytes, content_type = "application/octet-stream"),
+        PublicProblems))]
+async fn slot_bucket(
+    State(issuer): Own,
+    Path((kind, round, depth, number)): Path<(String, u32, u8, u32)>,
+    Query(Behind { after }): Query<Behind>,
+) -> Result<Response, Refusal> {
+    let unknown = || Problem::new("bucket-unknown");
+    let kind = SlotKind::parse(&kind).ok_or_else(unknown)?;
+    let bucket = Bucket::new(kind, Round(round), depth, number).ok_or_else(unknown)?;
+    let after = after.map(|after| {
+        let mut id = [0; 32];
+        hex::decode_to_slice(&after, &mut id).map(|()| id).map_err(|_| Problem::new("bad-request"))
+    });
+    let after = after.transpose()?;
+    let own = Arc::clone(&issuer);
+    let found = issuer
+        .archive
+        .run(move || {
+            let found = own.service.slot_bucket(&bucket, after.as_ref(), own.bucket_min)?;
+            Ok::<_, IssuerError>(found.encode())
+        })
+        .await?;
+    Ok(message(found?))
 }
 
 /// The opening pack of a site, once the round is frozen.

@@ -12,13 +12,14 @@ mod second_medium;
 mod writer;
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::OpenOptions,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use annona_vault::{Lock, LockError};
 pub use day_code::DayCode;
 pub use log::{LogState, Pending};
 use rusqlite::{Connection, OpenFlags, backup::Backup};
@@ -188,6 +189,8 @@ pub struct Store {
     second: Option<PathBuf>,
     writer: Writer,
     reader: Mutex<Connection>,
+    /// For reads that take their time: opened by the first one. Taken after `reader`, where both are held.
+    apart: Mutex<Option<Connection>>,
     _lock: Lock,
 }
 
@@ -291,7 +294,7 @@ impl Store {
     fn start(path: PathBuf, second: Option<PathBuf>, lock: Lock) -> Result<Self, StoreError> {
         let writer = Writer::start(path.clone(), second.clone())?;
         let reader = Mutex::new(connect(&path, false)?);
-        let store = Self { path, second, writer, reader, _lock: lock };
+        let store = Self { path, second, writer, reader, apart: Mutex::default(), _lock: lock };
         store.compact_if_due();
         Ok(store)
     }
@@ -330,6 +333,31 @@ impl Store {
         if *doubt { Err(StoreError::Unknown) } else { Ok(read(&reader)?) }
     }
 
+    /// The same, of one moment, without keeping others from reading meanwhile; only those who read like this wait for each other.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn read_apart<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let mut apart = self.apart.lock().unwrap_or_else(PoisonError::into_inner);
+        if apart.is_none() {
+            let connection = connect(&self.path, false)?;
+            connection.execute_batch("PRAGMA cache_size=-8192")?;
+            *apart = Some(connection);
+        }
+        let connection = apart.as_mut().expect("it was opened");
+        let moment = {
+            let doubt = self.writer.doubt.hold();
+            if *doubt {
+                return Err(StoreError::Unknown);
+            }
+            let moment = connection.transaction()?;
+            // What the transaction sees is fixed by the first row that it reads.
+            moment.query_row("SELECT count(*) FROM log_state", [], |_| Ok(()))?;
+            moment
+        };
+        Ok(read(&moment)?)
+    }
+
     /// Moves everything into the database file and truncates the write-ahead log, so that it keeps no order of what came when.
     ///
     /// # Errors
@@ -340,9 +368,14 @@ impl Store {
         Ok(())
     }
 
+    /// Nobody reads: the readers have no transaction open between calls, and holding them keeps one from starting.
+    fn quiet(&self) -> (MutexGuard<'_, Connection>, MutexGuard<'_, Option<Connection>>) {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        (reader, self.apart.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn empty_wal(&self) -> Result<(), StoreError> {
-        // The reader has no transaction open between calls; holding it keeps one from starting.
-        let _quiet = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let _quiet = self.quiet();
         self.writer.alone_with(|connection| {
             let busy: bool = connection.query_row("PRAGMA main.wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
             if busy { Err(StoreError::Read) } else { Ok(()) }
@@ -373,7 +406,7 @@ impl Store {
     /// [`StoreError::Full`] without room for two more copies.
     pub fn compact(&self) -> Result<(), StoreError> {
         {
-            let _quiet = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let _quiet = self.quiet();
             let (path, second) = (self.path.clone(), self.second.clone());
             self.writer.alone_with(move |_| {
                 rewrite::vacuum(&path, &path)?;
@@ -478,29 +511,12 @@ fn private_mode(options: &mut OpenOptions) {
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
 }
 
-/// One process a folder: the kernel drops the lock with the process. Given back by word: a child that was forked meanwhile holds
-/// the file until it runs its own program.
-#[derive(Debug)]
-struct Lock(File);
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // The file is closed next, which does the same.
-        let _given_back = self.0.unlock();
-    }
-}
-
+/// One process a folder.
 fn lock(home: &Path) -> Result<Lock, StoreError> {
-    let path = home.join("lock");
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    private_mode(&mut options);
-    let file = options.open(&path).map_err(|source| StoreError::File { path: path.clone(), source })?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock(file)),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: home.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(StoreError::File { path, source }),
-    }
+    Lock::take(&home.join("lock")).map_err(|error| match error {
+        LockError::File { path, source } => StoreError::File { path, source },
+        _ => StoreError::Locked { path: home.to_owned() },
+    })
 }
 
 fn connect(path: &Path, create: bool) -> Result<Connection, StoreError> {

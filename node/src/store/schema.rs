@@ -66,9 +66,14 @@ CREATE TABLE serials (serial BLOB PRIMARY KEY, request BLOB NOT NULL, response B
 CREATE TABLE sessions (session BLOB PRIMARY KEY, round INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE swapped (key INTEGER, holder BLOB, PRIMARY KEY (key, holder)) WITHOUT ROWID;
 CREATE TABLE swaps (request BLOB PRIMARY KEY, response BLOB) WITHOUT ROWID;
--- kind: 0 vouchers (deleted when the round closes), 1 credential (when the programme ends).
-CREATE TABLE slots (id BLOB PRIMARY KEY, kind INTEGER NOT NULL, round INTEGER NOT NULL, ciphertext BLOB NOT NULL) WITHOUT ROWID;
-CREATE INDEX slots_by_round ON slots (round, kind);
+-- kind: 0 vouchers (deleted when the round closes), 1 credential (when the programme ends). round: 0 for enrolments. leaf: the hash
+-- of the message's entry, with which the slot is given out. ticket: for the credential slots whose answer goes with them.
+CREATE TABLE slots (id BLOB PRIMARY KEY, kind INTEGER NOT NULL, round INTEGER NOT NULL, ciphertext BLOB NOT NULL,
+    leaf BLOB NOT NULL, ticket BLOB) WITHOUT ROWID;
+CREATE INDEX slots_by_round ON slots (round, kind, id);
+CREATE INDEX entries_by_hash ON entries (hash);
+-- How many slots have their leaf in the log.
+CREATE TABLE slot_counts (round INTEGER, kind INTEGER, slots INTEGER NOT NULL, PRIMARY KEY (round, kind)) WITHOUT ROWID;
 -- What waits to be opened, by class: where its range starts, how many, their running sum, sealed. A backup has no sums; a store
 -- that was made from it cannot open those classes.
 CREATE TABLE cohorts (class BLOB PRIMARY KEY, start INTEGER NOT NULL, members INTEGER NOT NULL, sealed BLOB) WITHOUT ROWID;

@@ -22,7 +22,7 @@ use crate::{
     faults,
     publisher::{
         files::{self, FileError},
-        owner::{LogTerms, verifier_key},
+        owner::LogTerms,
         tree::{self, Hashes},
     },
     witness::WitnessClient,
@@ -308,7 +308,7 @@ fn known(header: &Header, origin: &str) -> Result<Known, MirrorError> {
     let log = header.sites.iter().flat_map(|site| &site.logs).find(|log| log.name == origin);
     let log = log.ok_or(MirrorError::Foreign)?;
     let folder = crate::publisher::log_folder(header, origin).ok_or(MirrorError::Foreign)?;
-    Ok(Known { folder, key: verifier_key(log, KeyType::Log).map_err(PackageError::Checkpoint)? })
+    Ok(Known { folder, key: log.verifier(KeyType::Log).map_err(PackageError::Checkpoint)? })
 }
 
 /// The newest checkpoint of a received log.

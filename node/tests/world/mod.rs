@@ -163,7 +163,7 @@ pub fn log_keys(programme: &Programme) -> Vec<VerifierKey> {
     let header = programme.latest();
     std::iter::once(&header.issuer_log)
         .chain(header.sites.iter().flat_map(|site| &site.logs))
-        .map(|log| annona_node::publisher::owner::verifier_key(log, KeyType::Log).unwrap())
+        .map(|log| log.verifier(KeyType::Log).unwrap())
         .collect()
 }
 

@@ -4,7 +4,7 @@
 //! issuance explains every later show of the same statement: by exactly one set of blinding factors each. So neither narrows
 //! down the other.
 
-use super::{forger::Forger, key_at, mint, rng, world};
+use super::{forger::Forger, fresh_seed, key_at, mint, rng, world};
 use crate::{
     credential::{Binding, Credential, Parameters, Show, bind_points, fold, relation, secret_scalar_of},
     draw::RollOverContext,
@@ -54,7 +54,7 @@ fn every_transcript_explains_every_voucher_once() {
     let session = SigningSession::open(vec![(at, 5)], &vec![secret; 5], &mut rng(1));
     let commitments = session.offer().commitments.clone();
     let keys = vec![(at, entry); 5];
-    let (states, challenges) = blind(&keys, session.offer(), &mut rng(2)).unwrap();
+    let (states, challenges) = blind(&keys, session.offer(), &fresh_seed(2)).unwrap();
     let answers = session.answer(&challenges).unwrap();
     let mut vouchers = unblind(&states, &vec![entry; 5], &answers).unwrap();
     // One voucher of a session that is not among the transcripts.

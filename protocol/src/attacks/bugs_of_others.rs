@@ -6,8 +6,8 @@
 use std::{fs, path::Path};
 
 use super::{
-    Mutation, balances, draw_request, each_fails, holder_secret, mint, mutations, open, other_encoded, other_point,
-    quote, rng, shifted, world,
+    Mutation, balances, draw_request, each_fails, fresh_seed, holder_secret, mint, mutations, open, other_encoded,
+    other_point, quote, rng, shifted, world,
 };
 use crate::{
     credential::{Credential, Parameters},
@@ -182,7 +182,7 @@ fn bug_of_others_3_off_by_one_last_entry() {
         let keys = vec![(at, entry); size];
         let secret = std::sync::Arc::new(world.fixture.masters[0].derive(entry.id).unwrap());
         let session = crate::voucher::SigningSession::open(vec![(at, size as u32)], &vec![secret; size], &mut rng(2));
-        let (states, challenges) = blind(&keys, session.offer(), &mut rng(3)).unwrap();
+        let (states, challenges) = blind(&keys, session.offer(), &fresh_seed(3)).unwrap();
         let answers = session.answer(&challenges).unwrap();
         let entries = vec![entry; size];
         assert_eq!(unblind(&states, &entries, &answers).unwrap().len(), size);

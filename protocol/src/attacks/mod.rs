@@ -38,7 +38,7 @@ use crate::{
     ids::{KeyIndex, LineId, Round, SiteId, Slot},
     log::leaf::{AmendLeaf, DrawLeaf, EnrolLeaf, ShowRecord, SwapLeaf},
     programme::{InForce, KeyCounts, Programme, TicketKind},
-    secret::{SecretScalar, Weights},
+    secret::{SecretBytes, SecretScalar, Weights},
     sigma::{LinearProof, Relation},
     slip::{Place, Quote, QuoteTerms, Signed},
     slots::Slots,
@@ -112,6 +112,10 @@ impl World {
 
 fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
+}
+
+fn fresh_seed(seed: u64) -> SecretBytes {
+    SecretBytes::random(&mut rng(seed))
 }
 
 /// A scalar and a point that nothing else uses.
@@ -233,7 +237,7 @@ fn mint(fixture: &Fixture, at: KeyIndex, count: usize, seed: u64) -> Vec<Voucher
     let secret = Arc::new(fixture.masters[entry.id.round.0 as usize - 1].derive(entry.id).unwrap());
     let session = SigningSession::open(vec![(at, count as u32)], &vec![secret; count], &mut rng(seed));
     let keys = vec![(at, entry); count];
-    let (states, challenges) = blind(&keys, session.offer(), &mut rng(seed + 1000)).unwrap();
+    let (states, challenges) = blind(&keys, session.offer(), &fresh_seed(seed + 1000)).unwrap();
     unblind(&states, &vec![entry; count], &session.answer(&challenges).unwrap()).unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{each_fails, key_at, mint, mutations, other_encoded, other_scalar, rng, world};
+use super::{each_fails, fresh_seed, key_at, mint, mutations, other_encoded, other_scalar, rng, world};
 use crate::{
     fixture::{CASH, FOOD, SITE},
     group::{Accumulator, EncodedPoint, Point, PublicScalar, Scalar, multiply_base},
@@ -172,7 +172,7 @@ fn nonce_reuse_reveals_the_key() {
     };
     let offer = SessionOffer { session: Default::default(), commitments: vec![commitment; 2] };
     let keys = vec![(food(), entry); 2];
-    let (states, challenges) = blind(&keys, &offer, &mut rng(3)).unwrap();
+    let (states, challenges) = blind(&keys, &offer, &fresh_seed(3)).unwrap();
     let answers: Vec<_> = challenges.iter().map(|c| signer.answer(c)).collect();
     assert_eq!(unblind(&states, &[entry; 2], &answers).unwrap().len(), 2, "both answers are valid");
 
@@ -246,7 +246,7 @@ fn a_holder_refuses_a_wrong_answer() {
         };
         tamper(&mut commitment, x, &entry);
         let offer = SessionOffer { session: Default::default(), commitments: vec![commitment] };
-        let (states, challenges) = blind(&[(food(), entry)], &offer, &mut rng(4)).unwrap();
+        let (states, challenges) = blind(&[(food(), entry)], &offer, &fresh_seed(4)).unwrap();
         let honest = signer.answer(&challenges[0]);
         unblind(&states, &[entry], &[answer(honest, challenges[0].0)]).map(|vouchers| single(&vouchers[0].shown))
     };
@@ -271,7 +271,7 @@ fn a_holder_refuses_a_wrong_answer() {
         assert_eq!(attempt(tamper, answer), Err(UnblindError::Invalid), "{name}");
     }
     let offer = SessionOffer { session: Default::default(), commitments: Vec::new() };
-    assert_eq!(blind(&[(food(), entry)], &offer, &mut rng(4)).err(), Some(UnblindError::Count));
+    assert_eq!(blind(&[(food(), entry)], &offer, &fresh_seed(4)).err(), Some(UnblindError::Count));
     // A zero y makes Y the identity: there is no such commitment to send.
     assert!(Point::encode(entry.key.element() * Scalar::ZERO).is_err());
 }

@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ed25519_dalek::VerifyingKey;
-
 use super::{Check, Finding, Party, PublishedLog, batch};
 use crate::{
     log::{
         leaf::{BatchHeader, Leaf},
         merkle::{Frontier, TreeHash, leaf_hash},
-        note::{self, KeyType, NoteError, VerifierKey},
+        note::{self, KeyType, NoteError},
     },
     programme::{Header, LogKey},
     registry::VERSION,
@@ -145,12 +143,8 @@ impl Witnesses {
 }
 
 fn verify_checkpoint(note: &[u8], key: &LogKey, witnesses: &Witnesses) -> Result<note::VerifiedCheckpoint, NoteError> {
-    let named = |key: &LogKey, key_type| {
-        let public = VerifyingKey::from_bytes(&key.key.0).map_err(|_| NoteError::WeakKey)?;
-        VerifierKey::new(&key.name, key_type, public)
-    };
-    let keys = witnesses.keys.iter().map(|key| named(key, KeyType::Witness)).collect::<Result<Vec<_>, _>>()?;
-    note::verify_checkpoint(note, &named(key, KeyType::Log)?, &keys, witnesses.threshold.into())
+    let keys = witnesses.keys.iter().map(|key| key.verifier(KeyType::Witness)).collect::<Result<Vec<_>, _>>()?;
+    note::verify_checkpoint(note, &key.verifier(KeyType::Log)?, &keys, witnesses.threshold.into())
 }
 
 /// Follows batch headers through a log.

@@ -29,7 +29,7 @@ use crate::{
 };
 
 pub(crate) use issue::{IssueProof, IssuedCommitment, OpeningProof};
-pub(crate) use show::{Binding, Prover, Refresh, Shown};
+pub(crate) use show::{Binding, Prover, Refresh, Shown, successor};
 #[cfg(test)]
 pub(crate) use show::{Points, bind_points, fold, relation};
 pub use show::{Show, ShowError};
@@ -199,6 +199,24 @@ impl Credential {
     /// The value of a coordinate from 2 on.
     pub fn value(&self, coordinate: u8) -> Option<i64> {
         self.values.get(usize::from(coordinate).checked_sub(2)?).copied()
+    }
+
+    /// Whether a serial that was spent is this credential's: its show was answered, here or by a copy of the wallet.
+    pub fn has_serial(&self, spent: &PublicScalar) -> bool {
+        use subtle::ConstantTimeEq as _;
+        self.serial.expose().ct_eq(&spent.0).into()
+    }
+
+    /// Whether `B` is what these secrets make it.
+    pub(crate) fn opens(&self, parameters: &Parameters) -> bool {
+        if self.values.len() + 1 != usize::from(parameters.arity()) {
+            return false;
+        }
+        let scalars = Zeroizing::new([*self.r.expose(), *self.serial.expose()]);
+        let opened = group::combine(&*scalars, &[*parameters.h(0).element(), *parameters.h(1).element()])
+            + parameters.commit_values(&self.values)
+            + Point::generator().element();
+        opened == *self.b.element()
     }
 
     /// A second copy, on purpose: a backup.

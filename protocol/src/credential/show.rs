@@ -101,6 +101,12 @@ pub(crate) fn bind_round(transcript: &mut Transcript, operation: u8, view: &InFo
 
 impl Binding<'_> {
     pub(crate) fn transcript(&self, view: &InForce<'_>, statement: &Statement) -> Result<Transcript, ShowError> {
+        let mut transcript = self.without_slots(view, statement)?;
+        transcript.append("slots", &self.slots.0);
+        Ok(transcript)
+    }
+
+    fn without_slots(&self, view: &InForce<'_>, statement: &Statement) -> Result<Transcript, ShowError> {
         let mut transcript = Transcript::new(registry::TRANSCRIPT_SHOW);
         bind_round(&mut transcript, self.operation, view);
         transcript.append("statement", &statement.describe());
@@ -113,7 +119,6 @@ impl Binding<'_> {
         }
         transcript.append("challenges", &self.challenges.0);
         transcript.append("ticket", &self.ticket.0);
-        transcript.append("slots", &self.slots.0);
         Ok(transcript)
     }
 }
@@ -247,6 +252,37 @@ pub(crate) fn fold(transcript: &mut Transcript, values: &[Point], range: &RangeP
     powers(transcript.challenge_scalar("fold"), values.len())
 }
 
+/// The credential that a show asks for: `r*`, `serial*` and the values. It is fixed before the slots, which seal it; `binding`'s
+/// slots are not used.
+///
+/// # Errors
+/// [`ShowError::Uncovered`] for a credential of another schema, or values that do not fit.
+pub(crate) fn successor<R: CryptoRng + ?Sized>(
+    view: &InForce<'_>,
+    credential: &Credential,
+    statement: &Statement,
+    binding: &Binding<'_>,
+    rng: &mut R,
+) -> Result<Unsigned, ShowError> {
+    if credential.values.len() + 1 != usize::from(view.programme.parameters().arity()) {
+        return Err(ShowError::Uncovered);
+    }
+    let seed = binding.without_slots(view, statement)?.challenge_bytes("successor");
+    let mut stream = hedged(&secrets(credential), &seed, rng);
+    let [r, serial] = std::array::from_fn(|_| SecretScalar::new(stream.scalar()));
+    let values = statement
+        .update
+        .iter()
+        .map(|form| i64::try_from(form.evaluate(&credential.values)).map_err(|_| ShowError::Uncovered))
+        .collect::<Result<_, _>>()?;
+    Ok(Unsigned { r, serial, values })
+}
+
+/// What hedges a show's randomness.
+fn secrets(credential: &Credential) -> Zeroizing<Vec<Scalar>> {
+    Zeroizing::new(vec![*credential.e.expose(), *credential.r.expose(), *credential.serial.expose()])
+}
+
 /// What a wallet computes for a show.
 pub(crate) struct Prover {
     pub(crate) show: Show,
@@ -257,7 +293,7 @@ pub(crate) struct Prover {
 }
 
 impl Prover {
-    /// Shows `credential` under `statement`.
+    /// Shows `credential` under `statement`, for its [`successor`].
     ///
     /// # Errors
     /// [`ShowError::Uncovered`] if the credential does not satisfy the statement: nothing may be sent then.
@@ -266,13 +302,10 @@ impl Prover {
         credential: &Credential,
         statement: &Statement,
         binding: &Binding<'_>,
+        unsigned: Unsigned,
         rng: &mut R,
     ) -> Result<Self, ShowError> {
-        let parameters = view.programme.parameters();
         let width = view.header.schema.width;
-        if credential.values.len() + 1 != usize::from(parameters.arity()) {
-            return Err(ShowError::Uncovered);
-        }
         // The verdict itself is public: a wallet that may not show stays silent.
         let held = statement.disclosed.iter().all(|(at, value)| credential.value(*at) == Some(*value));
         let proven: Zeroizing<Vec<i128>> =
@@ -283,19 +316,12 @@ impl Prover {
         let proven: Zeroizing<Vec<u64>> = Zeroizing::new(proven.iter().map(|value| *value as u64).collect());
 
         let mut transcript = binding.transcript(view, statement)?;
-        let secrets = Zeroizing::new(vec![*credential.e.expose(), *credential.r.expose(), *credential.serial.expose()]);
+        let secrets = secrets(credential);
         let mut blinds = hedged(&secrets, &transcript.clone().challenge_bytes("blinds"), rng);
-        let [r1, r2, r_new, serial_new] = std::array::from_fn(|_| SecretScalar::new(blinds.scalar()));
+        let [r1, r2] = std::array::from_fn(|_| SecretScalar::new(blinds.scalar()));
         let blindings: Vec<SecretScalar> = proven.iter().map(|_| SecretScalar::new(blinds.scalar())).collect();
         let r3 = Zeroizing::new(r2.expose().invert());
         let r12 = Zeroizing::new(r1.expose() * r2.expose());
-
-        let new_values: Vec<i64> = statement
-            .update
-            .iter()
-            .map(|form| i64::try_from(form.evaluate(&credential.values)).map_err(|_| ShowError::Uncovered))
-            .collect::<Result<_, _>>()?;
-        let unsigned = Unsigned { r: r_new, serial: serial_new, values: new_values };
 
         // Halves, because doubles are cheap to encode together. `Abar = r1*D - e*A'`.
         let half = |scalar: &Scalar| Zeroizing::new(scalar.div_by_2());

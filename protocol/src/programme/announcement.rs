@@ -3,16 +3,15 @@
 //! An announcement is believed for what it proves and for nothing else: not for where it came from. It may be old; what it
 //! lacks then shows as a round that is not open.
 
-use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 
-use super::{KeyEntry, LogKey, ManifestError, Programme, SignedHeader};
+use super::{KeyEntry, ManifestError, Programme, SignedHeader};
 use crate::{
     ids::{ProgrammeId, Round},
     log::{
         leaf::{IssuerLeaf, Leaf as _, OpenLeaf},
         merkle::{MerkleError, TreeHash, verify_inclusion},
-        note::{Checkpoint, KeyType, NoteError, VerifierKey, verify_checkpoint},
+        note::{Checkpoint, NoteError},
     },
     wire::message,
 };
@@ -73,6 +72,14 @@ impl Announcement {
     /// # Errors
     /// [`AnnouncementError`]: nothing of a refused announcement may be used.
     pub fn verify(&self, programme: ProgrammeId) -> Result<Programme, AnnouncementError> {
+        self.verify_sized(programme).map(|(programme, _)| programme)
+    }
+
+    /// The same with the size of the log that the checkpoint proves.
+    ///
+    /// # Errors
+    /// As [`Announcement::verify`].
+    pub fn verify_sized(&self, programme: ProgrammeId) -> Result<(Programme, u64), AnnouncementError> {
         let genesis = &self.versions.first().ok_or(AnnouncementError::Programme)?.leaf.header;
         if genesis.version != 0 || genesis.programme_id() != programme {
             return Err(AnnouncementError::Programme);
@@ -94,19 +101,13 @@ impl Announcement {
             }
             verified.open_round(round, manifest)?;
         }
-        Ok(verified)
+        Ok((verified, checkpoint.size()))
     }
 
     /// The newest version says who must have cosigned.
     fn verify_checkpoint(&self, programme: &Programme) -> Result<Checkpoint, NoteError> {
         let header = programme.latest();
-        let log = verifier_key(&header.issuer_log, KeyType::Log)?;
-        let witnesses = header
-            .witnesses
-            .iter()
-            .map(|witness| verifier_key(witness, KeyType::Witness))
-            .collect::<Result<Vec<_>, _>>()?;
-        let verified = verify_checkpoint(&self.checkpoint, &log, &witnesses, usize::from(header.witness_threshold))?;
+        let verified = header.verify_checkpoint(&self.checkpoint, &header.issuer_log)?;
         Ok(verified.checkpoint().clone())
     }
 
@@ -130,11 +131,6 @@ impl<T> Announced<T> {
         let leaf = wrap(&self.leaf).tree_hash();
         verify_inclusion(&checkpoint.root(), &leaf, self.index, checkpoint.size(), &self.path)
     }
-}
-
-fn verifier_key(key: &LogKey, key_type: KeyType) -> Result<VerifierKey, NoteError> {
-    let bytes = VerifyingKey::from_bytes(&key.key.0).map_err(|_| NoteError::WeakKey)?;
-    VerifierKey::new(&key.name, key_type, bytes)
 }
 
 #[cfg(test)]

@@ -1,12 +1,16 @@
 //! The manifest: what a programme is, signed by its officers, version by version (spec 6).
 
+use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 
 use super::{form::Form, schema::Schema};
 use crate::{
     group::Point,
     ids::{LineId, LotId, ManifestHash, ProgrammeId, Round, SiteId, Slot},
-    log::merkle::TreeHash,
+    log::{
+        merkle::TreeHash,
+        note::{self, KeyType, NoteError, VerifiedCheckpoint, VerifierKey},
+    },
     registry,
     signature::{PublicKey, Signature},
     transcript,
@@ -76,6 +80,17 @@ pub struct LogKey {
     pub name: String,
     /// The key.
     pub key: PublicKey,
+}
+
+impl LogKey {
+    /// The key as signed notes name it.
+    ///
+    /// # Errors
+    /// [`NoteError`] for keys that no manifest should hold.
+    pub fn verifier(&self, key_type: KeyType) -> Result<VerifierKey, NoteError> {
+        let bytes = VerifyingKey::from_bytes(&self.key.0).map_err(|_| NoteError::WeakKey)?;
+        VerifierKey::new(&self.name, key_type, bytes)
+    }
 }
 
 /// Text in one language.
@@ -250,6 +265,16 @@ pub struct OfficerSignature {
 }
 
 impl Header {
+    /// Verifies a checkpoint of one of the programme's logs, cosigned by as many of this version's witnesses as it asks for.
+    ///
+    /// # Errors
+    /// [`NoteError`].
+    pub fn verify_checkpoint(&self, note: &[u8], log: &LogKey) -> Result<VerifiedCheckpoint, NoteError> {
+        let witnesses = self.witnesses.iter().map(|witness| witness.verifier(KeyType::Witness));
+        let witnesses = witnesses.collect::<Result<Vec<_>, _>>()?;
+        note::verify_checkpoint(note, &log.verifier(KeyType::Log)?, &witnesses, self.witness_threshold.into())
+    }
+
     /// The header's hash: what chains, signatures and statements bind.
     pub fn hash(&self) -> ManifestHash {
         ManifestHash(transcript::hash(registry::MANIFEST, &self.encode()))

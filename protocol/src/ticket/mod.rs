@@ -1,7 +1,7 @@
 //! Tickets: single-use codes on paper, and the approved lots that they belong to (spec 4.1).
 
 mod code;
-mod slip;
+pub(crate) mod slip;
 
 pub use code::{TicketCode, TicketCodeError};
 use serde::{Deserialize, Serialize};

@@ -86,11 +86,7 @@ impl TicketSlip {
         text.push('/');
         encode(&self.programme.0, &mut text);
         if let Some(server) = &self.server {
-            if !is_origin(server) {
-                return Err(TicketSlipError::Server);
-            }
-            text.push('/');
-            text.extend(server.chars().map(|character| character.to_ascii_uppercase()));
+            encode_origin(server, &mut text).map_err(|()| TicketSlipError::Server)?;
         }
         Ok(text)
     }
@@ -113,17 +109,7 @@ impl TicketSlip {
         let kind = parts.next().and_then(kind_of).ok_or(TicketSlipError::Damaged)?;
         let mut code = decode::<{ TicketCode::BYTES }>(parts.next()).ok_or(TicketSlipError::Damaged)?;
         let programme = ProgrammeId(decode(parts.next()).ok_or(TicketSlipError::Damaged)?);
-        let server = match parts.next() {
-            None => None,
-            Some(upper) => {
-                let server = upper.to_ascii_lowercase();
-                let is_upper = server.to_ascii_uppercase() == upper;
-                if !is_upper || !is_origin(&server) {
-                    return Err(TicketSlipError::Server);
-                }
-                Some(server)
-            }
-        };
+        let server = parts.next().map(decode_origin).transpose().map_err(|()| TicketSlipError::Server)?;
         let slip = Self { kind, code: TicketCode::from_bytes(code), programme, server };
         code.zeroize();
         Ok(slip)
@@ -151,7 +137,7 @@ fn kind_of(text: &str) -> Option<TicketKind> {
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// Five bits a character, zero bits behind the last.
-fn encode(bytes: &[u8], text: &mut String) {
+pub(crate) fn encode(bytes: &[u8], text: &mut String) {
     let bits = bytes.len() * 8;
     for first in (0..bits).step_by(5) {
         let value = (first..first + 5).fold(0, |value, bit| value << 1 | bit_at(bytes, bit));
@@ -164,7 +150,7 @@ fn bit_at(bytes: &[u8], bit: usize) -> u8 {
 }
 
 /// Exactly `N` bytes, upper case only, the bits behind the last byte zero.
-fn decode<const N: usize>(text: Option<&str>) -> Option<[u8; N]> {
+pub(crate) fn decode<const N: usize>(text: Option<&str>) -> Option<[u8; N]> {
     let text = text?.as_bytes();
     if text.len() != (N * 8).div_ceil(5) {
         return None;
@@ -182,6 +168,23 @@ fn decode<const N: usize>(text: Option<&str>) -> Option<[u8; N]> {
         }
     }
     Some(bytes)
+}
+
+/// A slash and the origin in upper case.
+pub(crate) fn encode_origin(server: &str, text: &mut String) -> Result<(), ()> {
+    if !is_origin(server) {
+        return Err(());
+    }
+    text.push('/');
+    text.extend(server.chars().map(|character| character.to_ascii_uppercase()));
+    Ok(())
+}
+
+/// What [`encode_origin`] wrote behind the slash.
+pub(crate) fn decode_origin(upper: &str) -> Result<String, ()> {
+    let server = upper.to_ascii_lowercase();
+    let is_upper = server.to_ascii_uppercase() == upper;
+    if is_upper && is_origin(&server) { Ok(server) } else { Err(()) }
 }
 
 /// `https://host[:port]`, or `http://` with a loopback host. Lower case, no default port, no trailing slash.

@@ -15,8 +15,9 @@ use crate::{
     group::{self, Element, EncodedPoint, GroupError, Point, PublicScalar, Scalar},
     ids::{Digest, KeyIndex, SessionId},
     programme::{KeyCounts, KeyEntry},
+    recovery::voucher_secrets,
     registry,
-    secret::SecretScalar,
+    secret::{SecretBytes, SecretScalar},
     transcript,
     wire::message,
 };
@@ -179,6 +180,11 @@ impl Blinded {
     pub(crate) fn key(&self) -> KeyIndex {
         self.key
     }
+
+    /// `R'`, which a slot keeps, as no one else has it.
+    pub(crate) fn r_prime(&self) -> EncodedPoint {
+        self.r_prime
+    }
 }
 
 impl fmt::Debug for Blinded {
@@ -187,17 +193,17 @@ impl fmt::Debug for Blinded {
     }
 }
 
-/// Blinds a whole offer: the holder's secrets and the challenges to send, one a voucher.
-pub(crate) fn blind<R: CryptoRng + ?Sized>(
+/// Blinds a whole offer: the holder's secrets and the challenges to send, one a voucher. `seed` is fresh for each attempt: all
+/// secrets come from it, so that 32 sealed bytes bring them back (spec 10.1).
+pub(crate) fn blind(
     keys: &[(KeyIndex, KeyEntry)],
     offer: &SessionOffer,
-    rng: &mut R,
+    seed: &SecretBytes,
 ) -> Result<(Vec<Blinded>, Vec<PublicScalar>), UnblindError> {
     if keys.len() != offer.commitments.len() {
         return Err(UnblindError::Count);
     }
-    let secrets: Vec<[SecretScalar; 4]> =
-        keys.iter().map(|_| std::array::from_fn(|_| SecretScalar::random(rng))).collect();
+    let secrets = voucher_secrets(seed, &offer.session, keys.len());
     let generator = Point::generator();
     let halves: Vec<Element> = secrets
         .iter()

@@ -1,6 +1,8 @@
 //! A wallet over a link that fails in every way and is killed at every step: nothing is lost, nothing is doubled.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod parcels;
+mod restore;
 mod visits;
 mod world;
 

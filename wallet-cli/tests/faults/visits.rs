@@ -12,16 +12,16 @@ use super::{world::COUNTER, *};
 const VISIT: Task = Task::Visit(NORTH, Round(1));
 
 /// A household that has drawn, and what it holds at the first site.
-struct Drawn {
-    world: World,
-    wallet: Vec<u8>,
-    pack: OpeningPack,
+pub(super) struct Drawn {
+    pub(super) world: World,
+    pub(super) wallet: Vec<u8>,
+    pub(super) pack: OpeningPack,
     food: u64,
-    marks: usize,
+    pub(super) marks: usize,
 }
 
 impl Drawn {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let world = World::new();
         let wallet = drawn(&world);
         let (pack, view) = (world.pack(), world.view());
@@ -219,4 +219,33 @@ fn after_a_void_the_wallet_takes_a_new_key() {
     all.check_settled(&disk, "voided");
     assert!(state(&disk).receipts().iter().all(|receipt| receipt.content.number == 2));
     all.collect(&site, &disk, "voided");
+}
+
+/// A batch that closes before anybody tapped the visit leaves the vouchers as all that brings its goods: the wallet has kept them,
+/// they bring the goods once, and are erased with the answer that the goods went.
+#[test]
+fn goods_that_did_not_come_before_the_batch_closed_come_after_it() {
+    let all = Drawn::new();
+    let site = all.world.site_with(&all.pack, 1000, 1000);
+    let disk = Disk::new(all.wallet.clone().into());
+    let wire = Wire::new(&all.world.issuer, Some(&site), 6);
+    let (view, rng) = (all.world.view(), &mut rng(40));
+    let mut agent = agent(&disk, &wire);
+    let first = agent.redeem(&view, NORTH, Choice::All, rng).unwrap();
+    let receipts = agent.wallet().receipts().to_vec();
+    assert!(held(&view, agent.wallet()).keys().all(|(site, _)| *site != NORTH.0), "they do not go twice by themselves");
+    site.close_batch(true).unwrap();
+
+    assert_eq!(agent.wallet().unconfirmed().collect::<Vec<_>>(), [(NORTH, Round(1))]);
+    assert_eq!(agent.wallet_mut().not_received(NORTH, Round(1)), all.marks);
+    let again = agent.redeem(&view, NORTH, Choice::All, rng).unwrap();
+    assert_eq!((again.outcome, &again.units), (Outcome::AlreadyAccepted, &first.units));
+    assert_eq!(agent.wallet().receipts(), receipts);
+    site.handed_over(again.visit, COUNTER).unwrap();
+
+    assert_eq!(agent.wallet_mut().not_received(NORTH, Round(1)), all.marks);
+    let late = agent.redeem(&view, NORTH, Choice::All, rng).unwrap();
+    assert_eq!((late.outcome, late.units.len()), (Outcome::AlreadyHandedOver, 0));
+    assert_eq!(agent.wallet().unconfirmed().count(), 0);
+    assert!(held(&view, agent.wallet()).keys().all(|(site, _)| *site != NORTH.0), "erased");
 }

@@ -20,6 +20,7 @@ use annona_node::{
     store::{Role, Store},
 };
 use annona_protocol::{
+    bucket::LEAST_MINIMUM,
     draw::DrawRequest,
     group::PublicScalar,
     ids::{Digest, LineId, Round, SiteId, Units},
@@ -229,6 +230,10 @@ impl<'a> Wire<'a> {
             Endpoint::Quote(_) => return self.at_site(|site| Ok(site.quote(COUNTER, rng)?.encode())),
             Endpoint::Redeem(_) => return self.at_site(|site| Ok(site.redeem(body)?.encode())),
             Endpoint::Collect(_) => return self.at_site(|site| Ok(site.collect(body)?.encode())),
+            Endpoint::SlotDirectory => issuer.slot_directory(LEAST_MINIMUM).map(|directory| directory.encode()),
+            Endpoint::Slots(bucket, after) => {
+                issuer.slot_bucket(&bucket, after.as_ref(), LEAST_MINIMUM).map(|bucket| bucket.encode())
+            }
             Endpoint::Amend => unreachable!("no test amends"),
         };
         answer.map_err(|error| match &error {

@@ -15,9 +15,10 @@ const PORTION: u32 = 10_000;
 
 /// What a round's close takes: voucher slots, and ids of used sessions, whose nonces go with the round.
 pub(super) fn round(connection: &Connection, round: Round) -> rusqlite::Result<()> {
-    // Those of every closed round: an enrolment between rounds files its slot under one that was closed before.
-    connection
-        .execute("DELETE FROM slots WHERE kind = 0 AND round IN (SELECT round FROM rounds WHERE closed = 1)", [])?;
+    // Those of enrolments with them: an enrolment gives no vouchers.
+    for table in ["slots", "slot_counts"] {
+        connection.execute(&format!("DELETE FROM {table} WHERE kind = 0 AND round IN (?1, 0)"), [round.0])?;
+    }
     connection.execute("DELETE FROM sessions WHERE round = ?1", [round.0])?;
     Ok(())
 }
@@ -36,7 +37,8 @@ pub(super) fn programme(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
         "UPDATE serials SET response = NULL; UPDATE swaps SET response = NULL;
          UPDATE tickets SET response = NULL WHERE request IS NOT NULL;
-         DELETE FROM tickets WHERE request IS NULL; DELETE FROM slots; DELETE FROM sessions",
+         DELETE FROM tickets WHERE request IS NULL; DELETE FROM slots; DELETE FROM slot_counts;
+         DELETE FROM sessions",
     )
 }
 

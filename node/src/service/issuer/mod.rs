@@ -3,6 +3,7 @@
 //! Requests are answered from several threads. Proofs are checked outside the store; serial spent, answer stored and leaf queued
 //! are one job of it. Nonces of sessions live in this process' memory only.
 
+mod buckets;
 mod forget;
 mod moves;
 mod office;
@@ -84,6 +85,11 @@ pub enum IssuerError {
     /// The ticket is for the leaving part of a household whose amend has not been made.
     #[error("the ticket becomes valid when the household's amend is made")]
     TicketEarly,
+    /// A split is to wait for an amend whose ticket is not here.
+    #[error(
+        "the tickets of the amends are not here, or went when their rounds closed: import the lot of the amends first"
+    )]
+    AmendUnknown,
     /// The serial, or a voucher of a swap, was spent with another request.
     #[error("the credential or voucher is spent")]
     Spent,
@@ -93,6 +99,9 @@ pub enum IssuerError {
     /// A slot of that id exists: another one is to be chosen.
     #[error("a recovery slot of this id exists; take the next")]
     SlotExists,
+    /// There is no such bucket of slots, or no more.
+    #[error("there is no such bucket of slots; look into the directory again")]
+    BucketUnknown,
     /// The same request is being answered.
     #[error(transparent)]
     Busy(#[from] StillBusy),
@@ -166,9 +175,11 @@ impl IssuerError {
             Self::TicketGuesses => "ticket-guesses",
             Self::TicketUsed => "ticket-used",
             Self::TicketEarly => "ticket-early",
+            Self::AmendUnknown => "amend-unknown",
             Self::Spent => "spent",
             Self::AnswerErased => "answer-erased",
             Self::SlotExists => "slot-exists",
+            Self::BucketUnknown => "bucket-unknown",
             Self::Busy(_) => "in-flight",
             Self::SessionGone(_) => "session-gone",
             Self::SwapSessionGone => "swap-session-gone",

@@ -1,6 +1,7 @@
 //! What wallets ask for: enrol, roll over, open a session, draw, amend, swap, surrender.
 
 use annona_protocol::{
+    bucket::{ENROLMENTS, SlotKind},
     cohort::{CohortClass, CohortMember, CohortSum},
     draw::{AmendRequest, DrawRequest, RollOverRequest, SessionGone, SessionRequest},
     enrol::EnrolRequest,
@@ -17,7 +18,7 @@ use annona_protocol::{
 use rand_core::CryptoRng;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{IssuerError, IssuerService, View};
+use super::{IssuerError, IssuerService, View, buckets};
 use crate::store::{Pending, StoreError};
 
 /// How often a commit of unknown outcome is looked at again.
@@ -44,14 +45,10 @@ impl IssuerService {
         let response = issued.response.encode();
         let (answer, leaf) = (response.clone(), IssuerLeaf::Enrol(issued.leaf));
         let sum = self.add_to_cohort(&view, issued.member);
-        // Enrolments are of no round; batches count them under the newest that is open.
-        let round = newest_round(&view);
         let done = self.store.write(move |connection| {
             use_ticket(connection, ticket, digest, &answer)?;
-            insert_slots(connection, &slots, round)?;
             sum(connection)?;
-            Pending::queue(connection, round, &leaf)?;
-            Ok(())
+            log(connection, &leaf, ENROLMENTS, &slots, Some(ticket))
         });
         match done {
             Ok(Ok(())) => Ok(response),
@@ -142,7 +139,8 @@ impl IssuerService {
             let now = view.programme.in_force(round)?;
             let (response, record) =
                 request.verify(&now, &self.secrets.credential, rng)?.answer(&self.secrets.credential, rng)?;
-            Ok(Spending { session: None, slots, response: response.encode(), leaf: IssuerLeaf::RollOver(record) })
+            let leaf = IssuerLeaf::RollOver(record);
+            Ok(Spending { session: None, slots, ticket: None, response: response.encode(), leaf })
         })
     }
 
@@ -186,7 +184,8 @@ impl IssuerService {
             let used = session.is_some().then_some(id);
             let verified = request.verify(&now, &self.secrets.credential, session.as_ref(), rng)?;
             let (response, leaf) = verified.answer(&self.secrets.credential, session, rng)?;
-            Ok(Spending { session: used, slots, response: response.encode(), leaf: IssuerLeaf::Draw(leaf) })
+            let leaf = IssuerLeaf::Draw(leaf);
+            Ok(Spending { session: used, slots, ticket: None, response: response.encode(), leaf })
         })
     }
 
@@ -276,8 +275,8 @@ impl IssuerService {
         let response = issued.response.encode();
         let sum = self.add_to_cohort(&view, issued.member);
         let answer = response.clone();
-        let spending =
-            Spending { session: None, slots, response: answer.clone(), leaf: IssuerLeaf::Amend(issued.leaf) };
+        let leaf = IssuerLeaf::Amend(issued.leaf);
+        let spending = Spending { session: None, slots, ticket: Some(ticket), response: answer.clone(), leaf };
         let done = self.store.write(move |connection| {
             use_ticket(connection, ticket, digest, &answer)?;
             sum(connection)?;
@@ -326,12 +325,10 @@ impl IssuerService {
                     .map_err(spent_if_constraint)?;
             }
             use_session(connection, &id, round)?;
-            insert_slots(connection, &slots, round)?;
             connection
                 .execute("INSERT INTO swaps VALUES (?1, ?2)", params![digest.0, answer])
                 .map_err(spent_if_constraint)?;
-            Pending::queue(connection, round, &IssuerLeaf::Swap(leaf))?;
-            Ok(())
+            log(connection, &IssuerLeaf::Swap(leaf), round, &slots, None)
         });
         match done {
             Ok(Ok(())) => Ok(response),
@@ -388,6 +385,7 @@ enum Ticket {
 struct Spending {
     session: Option<SessionId>,
     slots: Slots,
+    ticket: Option<TicketHash>,
     response: Vec<u8>,
     leaf: IssuerLeaf,
 }
@@ -408,9 +406,7 @@ impl Spending {
         if let Some(session) = self.session {
             use_session(connection, &session, round)?;
         }
-        insert_slots(connection, &self.slots, round)?;
-        Pending::queue(connection, round, &self.leaf)?;
-        Ok(())
+        log(connection, &self.leaf, round, &self.slots, self.ticket)
     }
 }
 
@@ -430,14 +426,28 @@ fn use_session(connection: &Connection, session: &SessionId, round: Round) -> Re
         .map_err(spent_if_constraint)
 }
 
-fn insert_slots(connection: &Connection, slots: &Slots, round: Round) -> Result<(), IssuerError> {
-    for (kind, slot) in [(0, &slots.vouchers), (1, &slots.credential)] {
-        let inserted = connection.prepare_cached("INSERT INTO slots VALUES (?1, ?2, ?3, ?4)")?.execute(params![
-            slot.id,
-            kind,
-            round.0,
-            slot.ciphertext
-        ]);
+/// Queues the leaf of a message, and files its two slots under the leaf. That an id exists is decided by the primary key: the whole
+/// job is undone. With the credential slot goes the answer of its ticket, if it has one: a wallet cannot do without.
+fn log(
+    connection: &Connection,
+    leaf: &IssuerLeaf,
+    round: Round,
+    slots: &Slots,
+    ticket: Option<TicketHash>,
+) -> Result<(), IssuerError> {
+    let leaf = Pending::queue(connection, round, leaf)?;
+    for (kind, slot, ticket) in
+        [(SlotKind::Vouchers, &slots.vouchers, None), (SlotKind::Credential, &slots.credential, ticket)]
+    {
+        let inserted =
+            connection.prepare_cached("INSERT INTO slots VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
+                slot.id,
+                buckets::row(kind),
+                round.0,
+                slot.ciphertext,
+                leaf.0,
+                ticket.map(|ticket| ticket.0)
+            ]);
         match inserted {
             Ok(_) => {}
             Err(error) if constraint(&error) => return Err(IssuerError::SlotExists),
@@ -465,11 +475,6 @@ fn use_ticket(
 
 fn is_used(connection: &Connection, ticket: &[u8; 32]) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT 1 FROM tickets WHERE hash = ?1 AND request IS NOT NULL")?.exists([ticket])
-}
-
-/// The newest round that is open, or the programme's first.
-fn newest_round(view: &View) -> Round {
-    view.keys.keys().next_back().copied().unwrap_or(view.programme.latest().policy.first_round)
 }
 
 /// The primary key of a class.

@@ -17,7 +17,7 @@ use annona_protocol::{
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{IssuerError, IssuerService, View, forget, moves::class_row};
+use super::{IssuerError, IssuerService, View, buckets, forget, moves::class_row};
 use crate::{
     faults, random,
     store::{LogState, Pending, Store},
@@ -100,9 +100,10 @@ impl IssuerService {
     /// # Errors
     /// [`IssuerError::Store`].
     pub fn close_batch_of(&self, least: u64) -> Result<u64, IssuerError> {
+        let first = self.with_programme(|programme| programme.latest().policy.first_round);
         let count = self.store.write(move |connection| {
             let few = Pending::count(connection)? < least;
-            Ok::<_, IssuerError>(if few { 0 } else { close_batch(connection)? })
+            Ok::<_, IssuerError>(if few { 0 } else { close_batch(connection, first)? })
         })??;
         faults::at("batch-closed");
         self.store.truncate_wal()?;
@@ -142,7 +143,7 @@ impl IssuerService {
                 Some((false, false)) => {}
                 _ => return Err(IssuerError::Round(round)),
             }
-            close_batch(connection)?;
+            close_batch(connection, round)?;
             let openings = open_cohorts(connection, &shared, &store_key, lost)?;
             let mut log = LogState::load(connection)?;
             let (size, root) = (log.frontier.size(), log.frontier.root());
@@ -187,7 +188,7 @@ impl IssuerService {
             if changed == 0 {
                 return Err(IssuerError::Round(round));
             }
-            close_batch(connection)?;
+            close_batch(connection, round)?;
             let openings = open_cohorts(connection, &view, &store_key, LostSums::Leave)?;
             let count = openings.len();
             let leaf = FreezeLeaf { round, manifest, packs: Vec::new(), openings };
@@ -218,7 +219,7 @@ impl IssuerService {
                 Some((true, false)) => {}
                 _ => return Err(IssuerError::Round(round)),
             }
-            close_batch(connection)?;
+            close_batch(connection, round)?;
             LogState::load(connection)?.append(connection, &IssuerLeaf::Close(CloseLeaf { round }))?;
             connection.execute("UPDATE rounds SET closed = 1 WHERE round = ?1", [round.0])?;
             forget::round(connection, round)?;
@@ -279,17 +280,12 @@ impl IssuerService {
     }
 }
 
-/// Closes the batch under the newest round that was opened: rounds of batches never go back.
-fn close_batch(connection: &Connection) -> rusqlite::Result<u64> {
-    let round: Option<u32> = connection.query_row(
-        "SELECT max(round) FROM (SELECT round FROM pending UNION ALL SELECT round FROM rounds)",
-        [],
-        |row| row.get(0),
-    )?;
-    match round {
-        Some(round) => LogState::load(connection)?.close_batch::<IssuerLeaf>(connection, Round(round)),
-        None => Ok(0),
-    }
+/// Closes the batch under the newest round that was opened, as rounds of batches never go back; under `first` before any was. From
+/// here on the slots of its leaves are given out.
+fn close_batch(connection: &Connection, first: Round) -> rusqlite::Result<u64> {
+    let round: Option<u32> = connection.query_row("SELECT max(round) FROM rounds", [], |row| row.get(0))?;
+    buckets::count(connection)?;
+    LogState::load(connection)?.close_batch::<IssuerLeaf>(connection, round.map_or(first, Round))
 }
 
 fn stored_packs(connection: &Connection, round: Round) -> Result<Vec<OpeningPack>, IssuerError> {

@@ -1,10 +1,18 @@
 //! Secret files as operators, power cuts and others on the machine meet them.
 
-use std::{os::unix::fs::PermissionsExt as _, process::Command};
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::Path,
+    process::Command,
+};
 
 use age::secrecy::ExposeSecret as _;
 
 use super::*;
+
+mod vaults;
 
 /// Fast enough for tests.
 const QUICK: u8 = 2;
@@ -187,9 +195,9 @@ fn a_new_passphrase_is_not_short() {
         new_passphrase(PassphraseSource::Descriptor(descriptor))
     };
     assert!(new("twelve chars").is_ok());
-    assert!(matches!(new("eleven char"), Err(PassphraseError::TooShort)));
+    assert!(matches!(new("eleven char"), Err(PassphraseError::TooShort { .. })));
     // Characters count, not bytes.
-    assert!(new("дванадцять слів").is_ok() && matches!(new("слово"), Err(PassphraseError::TooShort)));
+    assert!(new("дванадцять слів").is_ok() && matches!(new("слово"), Err(PassphraseError::TooShort { .. })));
 }
 
 #[test]

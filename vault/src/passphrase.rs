@@ -12,7 +12,9 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 /// The environment variable that may hold a passphrase.
 pub const PASSPHRASE_VARIABLE: &str = "ANNONA_PASSPHRASE";
-/// The fewest characters of a new passphrase.
+/// The environment variable that may hold the new passphrase where one is changed.
+pub const NEW_PASSPHRASE_VARIABLE: &str = "ANNONA_NEW_PASSPHRASE";
+/// The fewest characters of a server's new passphrase.
 pub const MIN_PASSPHRASE_CHARACTERS: usize = 12;
 /// The most bytes of a passphrase.
 const MAX_PASSPHRASE_BYTES: usize = 1024;
@@ -28,7 +30,7 @@ impl Passphrase {
     }
 
     /// For the age library.
-    pub(super) fn secret(&self) -> SecretString {
+    pub(crate) fn secret(&self) -> SecretString {
         self.0.clone()
     }
 
@@ -44,19 +46,39 @@ pub enum PassphraseSource {
     Prompt,
     /// The first line of an open file descriptor.
     Descriptor(u32),
-    /// The variable [`PASSPHRASE_VARIABLE`]. It stays in this process's environment, as removing it is not safe while other
+    /// A variable such as [`PASSPHRASE_VARIABLE`]. It stays in this process's environment, as removing it is not safe while other
     /// threads run: start children through [`without_passphrase`].
-    Environment,
+    Environment(&'static str),
 }
 
 impl PassphraseSource {
     /// The descriptor if one was named, or else the environment if it holds a passphrase, or else the terminal.
     pub fn choose(descriptor: Option<u32>) -> Self {
+        Self::choose_from(descriptor, PASSPHRASE_VARIABLE)
+    }
+
+    /// The same with another variable.
+    pub fn choose_from(descriptor: Option<u32>, variable: &'static str) -> Self {
         match descriptor {
             Some(descriptor) => Self::Descriptor(descriptor),
-            None if env::var_os(PASSPHRASE_VARIABLE).is_some() => Self::Environment,
+            None if env::var_os(variable).is_some() => Self::Environment(variable),
             None => Self::Prompt,
         }
+    }
+}
+
+/// What a terminal shows when it asks for a passphrase.
+#[derive(Clone, Copy, Debug)]
+pub struct Questions<'a> {
+    /// The first time.
+    pub first: &'a str,
+    /// The second time, for a new one.
+    pub again: &'a str,
+}
+
+impl Default for Questions<'_> {
+    fn default() -> Self {
+        Self { first: "Passphrase: ", again: "The same again: " }
     }
 }
 
@@ -80,8 +102,8 @@ pub enum PassphraseError {
         source: io::Error,
     },
     /// The variable is not set.
-    #[error("{PASSPHRASE_VARIABLE} is not set: set it, or give `--passphrase-fd N`")]
-    Environment,
+    #[error("{0} is not set: set it, or give `--passphrase-fd N`")]
+    Environment(&'static str),
     /// Bytes that are not UTF-8.
     #[error("the passphrase is not UTF-8 text: choose another, or correct the terminal's encoding")]
     NotText,
@@ -92,10 +114,11 @@ pub enum PassphraseError {
     #[error("the passphrase has more than 1024 bytes: check what the file or variable holds")]
     TooLong,
     /// A new passphrase that would be guessed.
-    #[error(
-        "a new passphrase needs at least {MIN_PASSPHRASE_CHARACTERS} characters: five or six random words are good"
-    )]
-    TooShort,
+    #[error("a new passphrase needs at least {least} characters: five or six random words are good")]
+    TooShort {
+        /// The fewest characters.
+        least: usize,
+    },
     /// The second entry of a new passphrase differs.
     #[error("the two entries differ: try again")]
     Differs,
@@ -107,11 +130,11 @@ impl PassphraseError {
         match self {
             Self::Prompt(_) => "passphrase_no_terminal",
             Self::Descriptor { .. } => "passphrase_descriptor",
-            Self::Environment => "passphrase_unset",
+            Self::Environment(_) => "passphrase_unset",
             Self::NotText => "passphrase_not_text",
             Self::Empty => "passphrase_empty",
             Self::TooLong => "passphrase_too_long",
-            Self::TooShort => "passphrase_too_short",
+            Self::TooShort { .. } => "passphrase_too_short",
             Self::Differs => "passphrase_differs",
         }
     }
@@ -122,17 +145,25 @@ impl PassphraseError {
 /// # Errors
 /// [`PassphraseError`].
 pub fn passphrase(source: PassphraseSource) -> Result<Passphrase, PassphraseError> {
+    passphrase_by(source, Questions::default())
+}
+
+/// The same, asked in other words.
+///
+/// # Errors
+/// [`PassphraseError`].
+pub fn passphrase_by(source: PassphraseSource, questions: Questions<'_>) -> Result<Passphrase, PassphraseError> {
     match source {
-        PassphraseSource::Prompt => checked(prompt("Passphrase: ")?),
+        PassphraseSource::Prompt => checked(prompt(questions.first)?),
         // `/dev/fd` opens a descriptor again without unsafe code. It stays open besides: children inherit it unless whoever
         // starts this program closes it for them.
         PassphraseSource::Descriptor(descriptor) => {
             let failed = |source| PassphraseError::Descriptor { descriptor, source };
             first_line(File::open(format!("/dev/fd/{descriptor}")).map_err(failed)?, failed)
         }
-        PassphraseSource::Environment => match env::var(PASSPHRASE_VARIABLE) {
+        PassphraseSource::Environment(variable) => match env::var(variable) {
             Ok(text) => checked(Zeroizing::new(text)),
-            Err(env::VarError::NotPresent) => Err(PassphraseError::Environment),
+            Err(env::VarError::NotPresent) => Err(PassphraseError::Environment(variable)),
             Err(env::VarError::NotUnicode(_)) => Err(PassphraseError::NotText),
         },
     }
@@ -143,19 +174,31 @@ pub fn passphrase(source: PassphraseSource) -> Result<Passphrase, PassphraseErro
 /// # Errors
 /// [`PassphraseError`]; [`PassphraseError::TooShort`] below [`MIN_PASSPHRASE_CHARACTERS`].
 pub fn new_passphrase(source: PassphraseSource) -> Result<Passphrase, PassphraseError> {
-    let first = passphrase(source)?;
-    if first.characters() < MIN_PASSPHRASE_CHARACTERS {
-        return Err(PassphraseError::TooShort);
+    new_passphrase_by(source, Questions::default(), MIN_PASSPHRASE_CHARACTERS)
+}
+
+/// The same, asked in other words, of at least so many characters.
+///
+/// # Errors
+/// [`PassphraseError`].
+pub fn new_passphrase_by(
+    source: PassphraseSource,
+    questions: Questions<'_>,
+    least: usize,
+) -> Result<Passphrase, PassphraseError> {
+    let first = passphrase_by(source, questions)?;
+    if first.characters() < least {
+        return Err(PassphraseError::TooShort { least });
     }
-    if source == PassphraseSource::Prompt && *prompt("The same again: ")? != *first.0.expose_secret() {
+    if source == PassphraseSource::Prompt && *prompt(questions.again)? != *first.0.expose_secret() {
         return Err(PassphraseError::Differs);
     }
     Ok(first)
 }
 
-/// Keeps the passphrase variable from a child process.
+/// Keeps the passphrase variables from a child process.
 pub fn without_passphrase(command: &mut Command) -> &mut Command {
-    command.env_remove(PASSPHRASE_VARIABLE)
+    command.env_remove(PASSPHRASE_VARIABLE).env_remove(NEW_PASSPHRASE_VARIABLE)
 }
 
 fn prompt(question: &str) -> Result<Zeroizing<String>, PassphraseError> {

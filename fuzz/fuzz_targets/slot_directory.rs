@@ -1,0 +1,4 @@
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    annona_tests::fuzzing::run("slot_directory", data);
+});

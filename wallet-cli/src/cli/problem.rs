@@ -1,0 +1,329 @@
+//! Why a command is not done: a stable code, an exit status, and words with what to do next.
+
+use std::{
+    error::Error as _,
+    io::{self, Write as _},
+};
+
+use annona_protocol::{
+    programme::ManifestError,
+    ticket::{TicketCodeError, TicketSlipError},
+};
+use annona_transport::{AddressError, TransportError};
+use annona_vault::{PassphraseError, VaultError};
+use annona_wallet::{AgentError, LinkError, Refusal, WalletError, WalletFileError};
+use fluent_bundle::FluentValue;
+use serde_json::json;
+
+use super::Desk;
+use crate::state::StateError;
+
+/// Why a command is not done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Problem {
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    #[error(transparent)]
+    Passphrase(#[from] PassphraseError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    WalletFile(#[from] WalletFileError),
+    #[error(transparent)]
+    Slip(#[from] TicketSlipError),
+    #[error(transparent)]
+    Code(#[from] TicketCodeError),
+    #[error("the ticket's text cannot be read")]
+    TicketUnread(#[source] io::Error),
+    #[error("a typed ticket code needs --programme and --issuer")]
+    TicketAlone,
+    #[error("this ticket is for `amend`")]
+    TicketAmends,
+    #[error("this ticket is for `enrol`")]
+    TicketEnrols,
+    #[error("the ticket names no server: give --issuer")]
+    TicketWithoutServer,
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    #[error(transparent)]
+    Wallet(#[from] WalletError),
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    #[error("no file is named: give --wallet")]
+    NoFile,
+    #[error("this wallet has used no ticket yet")]
+    NotEnrolled,
+    #[error("the wallet is of another programme")]
+    OtherProgramme,
+    #[error("the issuer's announcement contradicts the one that this wallet knows")]
+    Contradiction,
+    #[error("no round is open")]
+    NoRound,
+    #[error(transparent)]
+    Round(#[from] ManifestError),
+    #[error("the programme has no site {0}")]
+    UnknownSite(String),
+    #[error("which site? give --site")]
+    WhichSite(Vec<String>),
+    #[error("no address is known for site {0}: give --site-url")]
+    NoAddress(String),
+    #[error("the programme has no line {0}")]
+    UnknownLine(String),
+    #[error("no vouchers of {line} make up {units} units")]
+    NoChange { line: String, units: u64 },
+    #[error("nothing is owed")]
+    NothingOwed,
+    #[error("a folder cannot be written")]
+    Folder(#[source] io::Error),
+    #[error("standard output cannot be written")]
+    Output(#[source] io::Error),
+}
+
+/// How the program ends.
+const REFUSED: u8 = 1;
+const CANNOT: u8 = 2;
+const LATER: u8 = 75;
+
+impl Problem {
+    /// A stable name, for programs; `error-` and it names the message for people.
+    pub(super) fn code(&self) -> String {
+        match self {
+            Self::Vault(error) => error.code(),
+            Self::Passphrase(error) => return error.code().replace('_', "-"),
+            Self::State(StateError::Format { .. }) | Self::WalletFile(WalletFileError::Format { .. }) => "file-newer",
+            Self::State(StateError::Malformed) | Self::WalletFile(_) => "file-damaged",
+            Self::Slip(error) => return error.code().replace('_', "-"),
+            Self::Code(error) => return error.code().replace('_', "-"),
+            Self::TicketUnread(_) => "ticket-unread",
+            Self::TicketAlone => "ticket-alone",
+            Self::TicketAmends => "ticket-amends",
+            Self::TicketEnrols => "ticket-enrols",
+            Self::TicketWithoutServer => "ticket-without-server",
+            Self::Agent(error) => of_agent(error),
+            Self::Wallet(error) => of_wallet(error),
+            Self::Link(error) => of_link(error),
+            Self::Transport(error) => of_transport(error),
+            Self::NoFile => "no-file",
+            Self::NotEnrolled => "not-enrolled",
+            Self::OtherProgramme => "other-programme",
+            Self::Contradiction => "contradiction",
+            Self::NoRound => "no-round",
+            Self::Round(_) => "round-not-open",
+            Self::UnknownSite(_) => "unknown-site",
+            Self::WhichSite(_) => "which-site",
+            Self::NoAddress(_) => "no-address",
+            Self::UnknownLine(_) => "unknown-line",
+            Self::NoChange { .. } => "no-change",
+            Self::NothingOwed => "nothing-owed",
+            Self::Folder(_) => "folder",
+            Self::Output(_) => "output",
+        }
+        .to_owned()
+    }
+
+    pub(super) fn exit(&self) -> u8 {
+        if matches!(self, Self::Vault(error) if error.is_transient()) {
+            return LATER;
+        }
+        match &*self.code() {
+            "unreached" | "no-end" => LATER,
+            "refused" | "answer-false" | "contradiction" | "nothing-to-redeem" | "nothing-owed" | "uncovered"
+            | "voucher-not-free" | "visit-open" | "pending" | "refresh-due" | "already-enrolled" => REFUSED,
+            _ => CANNOT,
+        }
+    }
+
+    /// Tells it to people and programs.
+    pub(super) fn print(&self, desk: &Desk) {
+        let text = self.told(desk);
+        // Nothing is left to tell if even this cannot be written.
+        drop(writeln!(io::stderr(), "annona-wallet: {text}"));
+        if desk.global.json {
+            drop(writeln!(io::stdout(), "{:#}", json!({ "error": self.value() })));
+        }
+    }
+
+    /// For programs: `code`, what it is about, and for people who help with it the causes in English.
+    pub(super) fn value(&self) -> serde_json::Value {
+        let reason = self.refusal().map(|refusal| refusal.code.as_str()).filter(|code| !code.is_empty());
+        json!({ "code": self.code(), "reason": reason, "exit": self.exit(), "detail": self.causes() })
+    }
+
+    /// For people.
+    pub(super) fn told(&self, desk: &Desk) -> String {
+        if let Some(refusal) = self.refusal() {
+            let known = format!("refused-{}", refusal.code);
+            return if desk.words.has(&known) {
+                desk.say(&known, &[])
+            } else {
+                desk.say("error-refused", &[("reason", refusal.to_string().into())])
+            };
+        }
+        let list = if let Self::WhichSite(sites) = self { desk.words.list(sites) } else { String::new() };
+        let (about, number) = self.about();
+        let places = [("about", about.into()), ("number", number), ("list", list.into())];
+        desk.say(&format!("error-{}", self.code()), &places)
+    }
+
+    fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Agent(AgentError::Refused(refusal)) | Self::Link(LinkError::Refused(refusal)) => Some(refusal),
+            _ => None,
+        }
+    }
+
+    /// What stands in a message's places: a name and a number.
+    fn about(&self) -> (String, FluentValue<'static>) {
+        let nothing = FluentValue::from(0);
+        match self {
+            Self::Vault(error) => match error {
+                VaultError::Read { path, .. }
+                | VaultError::Write { path, .. }
+                | VaultError::Exists(path)
+                | VaultError::Permissions(path)
+                | VaultError::Folder(path)
+                | VaultError::Locked(path)
+                | VaultError::NotAVault(path)
+                | VaultError::Version(path)
+                | VaultError::Truncated { path, .. }
+                | VaultError::Passphrase(path)
+                | VaultError::Damaged(path)
+                | VaultError::WorkFactor { path, .. } => (path.display().to_string(), nothing),
+                _ => (String::new(), nothing),
+            },
+            Self::Passphrase(PassphraseError::TooShort { least }) => (String::new(), (*least).into()),
+            Self::Round(ManifestError::NotInForce(round)) => (String::new(), round.0.into()),
+            Self::UnknownSite(name) | Self::NoAddress(name) | Self::UnknownLine(name) => (name.clone(), nothing),
+            Self::NoChange { line, units } => (line.clone(), (*units).into()),
+            _ => (String::new(), nothing),
+        }
+    }
+
+    /// The error with its causes, each once: many name theirs in their own text.
+    fn causes(&self) -> String {
+        let (mut text, mut next) = (self.to_string(), self.source());
+        while let Some(cause) = next {
+            let more = cause.to_string();
+            if !text.contains(more.trim_end()) {
+                text = format!("{text}: {more}");
+            }
+            next = cause.source();
+        }
+        text
+    }
+}
+
+fn of_agent(error: &AgentError) -> &'static str {
+    match error {
+        AgentError::Wallet(error) => of_wallet(error),
+        AgentError::Refused(_) => "refused",
+        AgentError::Unreached { .. } => "unreached",
+        AgentError::Link(error) => of_link(error),
+        AgentError::Persist { .. } => "file-unwritable",
+        AgentError::Tries(_) => "no-end",
+        _ => "answer-false",
+    }
+}
+
+fn of_link(error: &LinkError) -> &'static str {
+    match error {
+        LinkError::Lost { .. } => "unreached",
+        LinkError::Refused(_) => "refused",
+        _ => "no-way",
+    }
+}
+
+fn of_transport(error: &TransportError) -> &'static str {
+    match error {
+        TransportError::Address(AddressError::Proxy) => "proxy",
+        TransportError::Address(_) => "address",
+        error if error.is_transient() => "unreached",
+        _ => "no-way",
+    }
+}
+
+fn of_wallet(error: &WalletError) -> &'static str {
+    match error {
+        WalletError::NotEnrolled => "not-enrolled",
+        WalletError::AlreadyEnrolled => "already-enrolled",
+        WalletError::OtherProgramme => "other-programme",
+        WalletError::Pending => "pending",
+        WalletError::RefreshDue => "refresh-due",
+        WalletError::Uncovered => "uncovered",
+        WalletError::VoucherNotFree => "voucher-not-free",
+        WalletError::NothingToRedeem => "nothing-to-redeem",
+        WalletError::VisitOpen => "visit-open",
+        WalletError::NoSlip => "nothing-owed",
+        WalletError::Change { .. } => "values",
+        WalletError::Manifest(_) => "round-not-open",
+        _ => "answer-false",
+    }
+}
+
+#[cfg(test)]
+pub(crate) const CODES: &[&str] = &[
+    "already-enrolled",
+    "address",
+    "answer-false",
+    "contradiction",
+    "file-cut-off",
+    "file-damaged",
+    "file-exists",
+    "file-foreign",
+    "file-in-use",
+    "file-newer",
+    "file-permissions",
+    "file-unreadable",
+    "file-unwritable",
+    "folder",
+    "folder-permissions",
+    "no-address",
+    "no-change",
+    "no-end",
+    "no-file",
+    "no-round",
+    "no-way",
+    "not-enrolled",
+    "nothing-owed",
+    "nothing-to-redeem",
+    "other-programme",
+    "output",
+    "passphrase-descriptor",
+    "passphrase-differs",
+    "passphrase-empty",
+    "passphrase-no-terminal",
+    "passphrase-not-text",
+    "passphrase-too-long",
+    "passphrase-too-short",
+    "passphrase-unset",
+    "pending",
+    "proxy",
+    "refresh-due",
+    "refused",
+    "round-not-open",
+    "state-too-long",
+    "ticket-alone",
+    "ticket-amends",
+    "ticket-code-character",
+    "ticket-code-check",
+    "ticket-code-length",
+    "ticket-enrols",
+    "ticket-slip-damaged",
+    "ticket-slip-foreign",
+    "ticket-slip-server",
+    "ticket-slip-version",
+    "ticket-unread",
+    "ticket-without-server",
+    "uncovered",
+    "unknown-line",
+    "unknown-site",
+    "unreached",
+    "values",
+    "visit-open",
+    "voucher-not-free",
+    "which-site",
+    "work-factor",
+    "wrong-passphrase",
+];

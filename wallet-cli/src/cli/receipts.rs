@@ -1,0 +1,64 @@
+//! `annona-wallet receipts`.
+
+use annona_protocol::{ids::Round, slip::Receipt};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{Desk, Done, Report, holder, names::round};
+
+#[derive(Args)]
+pub(super) struct Receipts {
+    /// Of one round only.
+    #[arg(long, value_name = "ROUND", value_parser = round)]
+    round: Option<Round>,
+    /// Forgets the receipts that are listed: whoever takes the phone then does not learn from it what was collected.
+    #[arg(long)]
+    erase: bool,
+}
+
+impl Receipts {
+    pub(super) fn run(self, desk: &mut Desk) -> Done {
+        let mut stored = desk.open()?;
+        let programme = holder::announced(stored.membership()?)?;
+        let mut wallet = stored.wallet()?;
+        let header = programme.latest();
+        let meant = |receipt: &Receipt| self.round.is_none_or(|round| receipt.content.place.round == round);
+        let mut report = Report::default();
+        let mut list: Vec<Value> = Vec::new();
+        for receipt in wallet.receipts().iter().filter(|receipt| meant(receipt)) {
+            let terms = &receipt.content;
+            let id = programme.key(terms.mark.key).map(|entry| entry.id);
+            let units = id.map(|id| (id.line, annona_protocol::ids::Units(id.value.into())));
+            report.line(desk.say(
+                if terms.pending { "receipt-pending" } else { "receipt" },
+                &[
+                    ("site", desk.site_name(header, terms.place.site).into()),
+                    ("round", terms.place.round.0.into()),
+                    ("amounts", desk.amounts(header, units.as_slice()).into()),
+                    ("batch", terms.batch.into()),
+                ],
+            ));
+            list.push(json!({
+                "site": terms.place.site.0,
+                "round": terms.place.round.0,
+                "line": id.map(|id| id.line.0),
+                "value": id.map(|id| id.value),
+                "batch": terms.batch,
+                "pending": terms.pending,
+            }));
+        }
+        if list.is_empty() {
+            report.line(desk.say("receipts-none", &[]));
+        }
+        let erased = if self.erase { wallet.retain_receipts(|receipt| !meant(receipt)) } else { 0 };
+        if erased > 0 {
+            stored.state.membership.as_mut().expect("checked above").wallet = wallet.encode();
+            stored.save()?;
+            report.line(desk.say("receipts-erased", &[("count", erased.into())]));
+        }
+        report.set("receipts", list);
+        report.set("erased", erased);
+        super::show::unfinished(desk, &wallet, &mut report);
+        Ok(report)
+    }
+}

@@ -1,0 +1,171 @@
+//! `annona-wallet redeem`.
+
+use std::collections::BTreeMap;
+
+use annona_protocol::{
+    ids::{LineId, Round, SiteId},
+    programme::Header,
+    redeem::Outcome,
+    voucher::Mark,
+};
+use annona_wallet::Handover;
+use clap::Args;
+use serde_json::json;
+
+use super::{
+    Desk, Done, Problem, Report,
+    holder::{At, Held, Holder, free},
+    names::{self, Amount, amount, find_line, round},
+    show,
+};
+
+#[derive(Args)]
+pub(super) struct Redeem {
+    /// The site: its number or name. Without it the one that was drawn for.
+    #[arg(long, value_name = "SITE")]
+    site: Option<String>,
+    /// The site's address, such as https://192.168.1.10:8443; remembered.
+    #[arg(long, value_name = "URL", requires = "site")]
+    site_url: Option<String>,
+    /// Gives so many units of a line, and keeps the rest for another visit; again for more lines. Without it everything.
+    #[arg(long = "part", value_name = "LINE=UNITS", value_parser = amount)]
+    parts: Vec<Amount>,
+    /// The round of the visit.
+    #[arg(long, value_name = "ROUND", value_parser = round)]
+    round: Option<Round>,
+}
+
+impl Redeem {
+    pub(super) fn run(self, desk: &mut Desk) -> Done {
+        let stored = desk.open()?;
+        let at = At { site: self.site.as_deref(), url: self.site_url.as_deref() };
+        let mut holder = Holder::known(desk, stored, at)?;
+        let site = holder.site(self.site.as_deref())?;
+        if !holder.has_address(site) {
+            return Err(Problem::NoAddress(desk.site_name(holder.programme().latest(), site)));
+        }
+        let round = holder.round_of_visit(site, self.round)?;
+        let marks = self.marks(&holder, site, round)?;
+        let handover = holder.redeem(round, site, marks.as_deref())?;
+        let mut report = Report::default();
+        tell(desk, holder.view(round)?.header, &handover, &mut report);
+        show::unfinished(desk, holder.wallet(), &mut report);
+        Ok(report)
+    }
+
+    fn marks(&self, holder: &Holder, site: SiteId, round: Round) -> Result<Option<Vec<Mark>>, Problem> {
+        if self.parts.is_empty() {
+            return Ok(None);
+        }
+        let header = holder.view(round)?.header;
+        let held: Vec<Held> =
+            free(holder.programme(), holder.wallet(), site).filter(|held| held.round == round).collect();
+        let mut units: BTreeMap<LineId, u64> = BTreeMap::new();
+        for part in &self.parts {
+            *units.entry(find_line(header, &part.line)?).or_default() += part.units;
+        }
+        let mut marks = Vec::new();
+        for (line, units) in units {
+            let of_line: Vec<Held> = held.iter().filter(|held| held.line == line).copied().collect();
+            let name = header.line(line).map_or_else(|| line.to_string(), |line| line.name.clone());
+            marks.extend(exactly(&of_line, units).ok_or(Problem::NoChange { line: name, units })?);
+        }
+        Ok(Some(marks))
+    }
+}
+
+/// Vouchers that make up the units exactly.
+fn exactly(held: &[Held], units: u64) -> Option<Vec<Mark>> {
+    at_least(held, units).filter(|(_, rest)| *rest == 0).map(|(marks, _)| marks)
+}
+
+/// Vouchers that make up the units, or as few more as can be, and how many more.
+pub(super) fn at_least(held: &[Held], units: u64) -> Option<(Vec<Mark>, u64)> {
+    let most = held.iter().map(|held| held.value as usize).sum::<usize>();
+    // For each sum the voucher that first made it up: those before it make up the rest.
+    let mut last: Vec<Option<usize>> = vec![None; most + 1];
+    for (at, held) in held.iter().enumerate() {
+        let value = held.value as usize;
+        for sum in (value..=most).rev() {
+            if last[sum].is_none() && (sum == value || last[sum - value].is_some()) {
+                last[sum] = Some(at);
+            }
+        }
+    }
+    let wanted = usize::try_from(units).ok()?;
+    let found = (wanted..=most).find(|sum| *sum == 0 || last[*sum].is_some())?;
+    let (mut left, mut marks) = (found, Vec::new());
+    while let Some(at) = last[left].filter(|_| left > 0) {
+        marks.push(held[at].mark);
+        left -= held[at].value as usize;
+    }
+    Some((marks, (found - wanted) as u64))
+}
+
+/// What to show and to take at the counter.
+pub(super) fn tell(desk: &Desk, header: &Header, handover: &Handover, report: &mut Report) {
+    let code = hex::encode(handover.visit.0);
+    let (id, outcome) = match handover.outcome {
+        Outcome::Accepted => ("visit-accepted", "accepted"),
+        Outcome::AlreadyAccepted => ("visit-accepted-before", "accepted-before"),
+        Outcome::AlreadyHandedOver => ("visit-handed-over", "handed-over"),
+        Outcome::AcceptedAtCounter => ("visit-other-counter", "other-counter"),
+    };
+    report.line(desk.say(id, &[("site", desk.site_name(header, handover.site).into())]));
+    if !handover.units.is_empty() {
+        report.line(desk.say("visit-take", &[("amounts", desk.amounts(header, &handover.units).into())]));
+    }
+    if !handover.owed.is_empty() {
+        report.line(desk.say("visit-owed", &[("amounts", desk.amounts(header, &handover.owed).into())]));
+    }
+    report.line(desk.say("visit-code", &[("code", code[..8].into())]));
+    report.set(
+        "visit",
+        json!({
+            "site": handover.site.0,
+            "round": handover.round.0,
+            "outcome": outcome,
+            "code": code,
+            "units": names::amounts(header, &handover.units),
+            "owed": names::amounts(header, &handover.owed),
+        }),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use annona_protocol::{group::EncodedPoint, ids::KeyIndex};
+
+    use super::*;
+
+    fn held(values: &[u32]) -> Vec<Held> {
+        let one = |(at, value): (usize, &u32)| {
+            let mark = Mark { key: KeyIndex(*value), holder: EncodedPoint([u8::try_from(at).unwrap(); 32]) };
+            Held { mark, line: LineId(1), value: *value, round: Round(1), site: None }
+        };
+        values.iter().enumerate().map(one).collect()
+    }
+
+    /// Every sum of every set of a few vouchers, against all subsets.
+    #[test]
+    fn vouchers_make_up_what_they_can() {
+        for values in [&[][..], &[1], &[1, 2, 4, 8], &[5, 5, 2], &[8, 4, 4, 1, 1], &[10, 20, 50, 5, 2, 2]] {
+            let held = held(values);
+            let total = |set: u32| -> u64 {
+                values.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1).map(|(_, value)| u64::from(*value)).sum()
+            };
+            let sums: Vec<u64> = (0..1u32 << values.len()).map(total).collect();
+            for units in 1..100 {
+                let best = sums.iter().filter(|sum| **sum >= units).min();
+                let found = at_least(&held, units);
+                assert_eq!(found.as_ref().map(|(_, rest)| units + rest), best.copied(), "{values:?}: {units}");
+                let Some((marks, rest)) = found else { continue };
+                assert_eq!(marks.iter().map(|mark| u64::from(mark.key.0)).sum::<u64>(), units + rest);
+                let distinct: std::collections::BTreeSet<_> = marks.iter().collect();
+                assert_eq!(distinct.len(), marks.len());
+                assert_eq!(exactly(&held, units).is_some(), sums.contains(&units));
+            }
+        }
+    }
+}

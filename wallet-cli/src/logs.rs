@@ -1,0 +1,172 @@
+//! Whole logs: whether receipts were kept, which vouchers are spent, and how large the crowd is (spec 8.3, 10.2).
+//!
+//! A wallet reads a log whole or not at all: a request for one leaf would tell whose it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use annona_protocol::{
+    audit::receipt::{Inclusion, Omission, ReceiptError},
+    ids::{KeyIndex, Round},
+    log::{
+        leaf::{IssuerLeaf, SiteLeaf},
+        note::{Checkpoint, NoteError},
+        tile::{LogContents, TileError, read_entries},
+    },
+    programme::{Header, LogKey},
+    voucher::Mark,
+    wire::{DecodeError, Message as _},
+};
+
+use crate::Wallet;
+
+/// A log, read whole under a checkpoint that the programme's witnesses cosigned.
+#[derive(Debug)]
+pub struct WholeLog {
+    checkpoint: Checkpoint,
+    contents: LogContents,
+}
+
+/// Why a log is not believed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// There is no checkpoint.
+    #[error("no checkpoint there: nothing has been published yet, or the address is another's")]
+    NoCheckpoint,
+    /// The checkpoint is not the log's, or too few witnesses cosigned it.
+    #[error("the log's checkpoint does not hold: {0}")]
+    Checkpoint(#[from] NoteError),
+    /// A file is missing or malformed.
+    #[error("the log cannot be read: {0}")]
+    Tile(#[from] TileError),
+    /// The entries are not those that the checkpoint is of.
+    #[error("the log's entries are not those that were signed: keep the files, an audit has to see them")]
+    Root,
+    /// An entry is no leaf of such a log.
+    #[error("entry {index} of the log is malformed")]
+    Leaf {
+        /// Its position.
+        index: u64,
+        /// Why.
+        source: DecodeError,
+    },
+}
+
+/// What a site's log says of a receipt.
+#[derive(Debug)]
+pub enum Kept {
+    /// The log holds the leaf, with a proof for whoever asks.
+    Included(Box<Inclusion>),
+    /// The promised batch is not closed, or not published.
+    NotDue,
+    /// The log should hold the leaf and does not: the proof convicts the site.
+    Broken(Box<Omission>),
+}
+
+impl WholeLog {
+    /// Reads a log through `fetch`, which gives the file at a path below the log's address, and checks it against its checkpoint.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn read(fetch: impl Fn(&str) -> Option<Vec<u8>>, log: &LogKey, newest: &Header) -> Result<Self, LogError> {
+        let note = fetch("checkpoint").ok_or(LogError::NoCheckpoint)?;
+        let checkpoint = newest.verify_checkpoint(&note, log)?.checkpoint().clone();
+        let contents = read_entries(fetch, checkpoint.size())?;
+        if contents.root == checkpoint.root() { Ok(Self { checkpoint, contents }) } else { Err(LogError::Root) }
+    }
+
+    /// The checkpoint.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// What becomes of a receipt.
+    ///
+    /// # Errors
+    /// [`ReceiptError`] for a receipt of another log.
+    pub fn kept(&self, receipt: &annona_protocol::slip::Receipt, newest: &Header) -> Result<Kept, ReceiptError> {
+        let LogContents { entries, leaves, .. } = &self.contents;
+        match Inclusion::find(receipt, entries, leaves) {
+            Ok(proof) => proof.verify(newest, &self.checkpoint).map(|()| Kept::Included(Box::new(proof))),
+            Err(ReceiptError::Omitted) => match Omission::find(receipt, entries, leaves) {
+                Ok(proof) => proof.verify(newest, &self.checkpoint).map(|()| Kept::Broken(Box::new(proof))),
+                Err(ReceiptError::NotDue) => Ok(Kept::NotDue),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The vouchers that a site's log shows as redeemed: acceptances less voids.
+    ///
+    /// # Errors
+    /// [`LogError::Leaf`].
+    pub fn redeemed(&self) -> Result<BTreeSet<Mark>, LogError> {
+        let mut acceptances: BTreeMap<Mark, i64> = BTreeMap::new();
+        for (index, entry) in (0u64..).zip(&self.contents.entries) {
+            match SiteLeaf::decode(entry).map_err(|source| LogError::Leaf { index, source })? {
+                SiteLeaf::Voucher(leaf) => *acceptances.entry(leaf.voucher.shown.mark()).or_default() += 1,
+                SiteLeaf::Void(leaf) => *acceptances.entry(leaf.mark).or_default() -= 1,
+                _ => {}
+            }
+        }
+        Ok(acceptances.into_iter().filter(|(_, count)| *count > 0).map(|(mark, _)| mark).collect())
+    }
+
+    /// What was drawn in a round, by the issuer's log.
+    ///
+    /// # Errors
+    /// [`LogError::Leaf`].
+    pub fn drawn(&self, round: Round) -> Result<Drawn, LogError> {
+        let mut drawn = Drawn::default();
+        for (index, entry) in (0u64..).zip(&self.contents.entries) {
+            match IssuerLeaf::decode(entry).map_err(|source| LogError::Leaf { index, source })? {
+                IssuerLeaf::Draw(leaf) if leaf.record.round == round && !leaf.keys.is_empty() => {
+                    *drawn.lists.entry(leaf.keys.into_iter().collect()).or_default() += 1;
+                }
+                IssuerLeaf::Swap(leaf) if leaf.round == round => drawn.swapped += 1,
+                _ => {}
+            }
+        }
+        Ok(drawn)
+    }
+}
+
+/// The draws of a round, by the keys that they asked for.
+#[derive(Debug, Default)]
+pub struct Drawn {
+    lists: BTreeMap<BTreeMap<KeyIndex, u32>, usize>,
+    /// How many swaps there were: whoever swapped may hold something else than was drawn.
+    pub swapped: usize,
+}
+
+impl Drawn {
+    /// How many draws asked for exactly these keys.
+    pub fn same(&self, keys: &[(KeyIndex, u32)]) -> usize {
+        self.lists.get(&keys.iter().copied().collect()).copied().unwrap_or_default()
+    }
+
+    /// How many draws brought at least these vouchers: the crowd in which a visit that shows them hides.
+    pub fn covering(&self, shown: &BTreeMap<KeyIndex, u32>) -> usize {
+        let covers = |list: &BTreeMap<KeyIndex, u32>| shown.iter().all(|(key, count)| list.get(key) >= Some(count));
+        self.lists.iter().filter(|(list, _)| covers(list)).map(|(_, count)| count).sum()
+    }
+}
+
+impl Wallet {
+    /// Erases the receipts of these vouchers: once their inclusion is proven, they say no more than where their holder was.
+    pub fn erase_receipts(&mut self, marks: &BTreeSet<Mark>) -> usize {
+        let before = self.receipts.len();
+        self.receipts.retain(|receipt| !marks.contains(&receipt.content.mark));
+        before - self.receipts.len()
+    }
+
+    /// Erases held vouchers that a site's log shows as redeemed, as a restore brings those back too. Gives their number.
+    pub fn drop_redeemed(&mut self, redeemed: &BTreeSet<Mark>) -> usize {
+        let marks: Vec<Mark> = self.vouchers.iter().map(|voucher| voucher.shown().mark()).collect();
+        let gone = |mark: &Mark| redeemed.contains(mark) && !self.is_busy(mark);
+        let gone: BTreeSet<Mark> = marks.into_iter().filter(gone).collect();
+        self.vouchers.retain(|voucher| !gone.contains(&voucher.shown().mark()));
+        gone.len()
+    }
+}

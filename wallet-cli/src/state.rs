@@ -1,0 +1,123 @@
+//! What a wallet's file holds, inside its vault.
+
+use std::collections::BTreeMap;
+
+use annona_protocol::{
+    ids::{ProgrammeId, SiteId},
+    signature::PublicKey,
+};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+/// The first byte of an encoded state.
+const FORMAT: u8 = 1;
+
+/// What a wallet's file holds.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// The language to speak, as a tag.
+    pub(crate) language: Option<String>,
+    /// The SOCKS5 proxy for all traffic.
+    pub(crate) proxy: Option<String>,
+    /// Nothing before a ticket was used.
+    pub(crate) membership: Option<Membership>,
+}
+
+/// A programme that the holder takes part in.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Membership {
+    pub(crate) programme: ProgrammeId,
+    /// The issuer's origin.
+    pub(crate) issuer: String,
+    /// Its key, as the newest manifest names it.
+    pub(crate) issuer_key: PublicKey,
+    /// The last announcement that was verified.
+    pub(crate) announcement: Vec<u8>,
+    /// Origins of sites.
+    pub(crate) sites: BTreeMap<SiteId, String>,
+    /// Where the holder drew last.
+    pub(crate) site: Option<SiteId>,
+    /// What [`annona_wallet::Wallet::encode`] gives.
+    #[serde(with = "wiped")]
+    pub(crate) wallet: Zeroizing<Vec<u8>>,
+}
+
+/// Why bytes are not a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum StateError {
+    /// Another version of the format.
+    #[error("the wallet has format {found}: use a newer program")]
+    Format { found: u8 },
+    /// No state.
+    #[error("the wallet does not decode: restore it from a backup")]
+    Malformed,
+}
+
+impl State {
+    /// The bytes for the vault. Wiped when dropped.
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        // Of its length from the start: a buffer that grows leaves copies behind.
+        let length = postcard::experimental::serialized_size(self).expect("a state can be encoded");
+        let mut bytes = Zeroizing::new(vec![0; 1 + length]);
+        bytes[0] = FORMAT;
+        postcard::to_slice(self, &mut bytes[1..]).expect("the buffer has the length");
+        bytes
+    }
+
+    /// Reads what [`State::encode`] wrote.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+        let (&found, body) = bytes.split_first().ok_or(StateError::Malformed)?;
+        if found != FORMAT {
+            return Err(StateError::Format { found });
+        }
+        match postcard::take_from_bytes(body) {
+            Ok((state, [])) => Ok(state),
+            _ => Err(StateError::Malformed),
+        }
+    }
+}
+
+mod wiped {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+    use zeroize::Zeroizing;
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Zeroizing<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+        bytes.as_slice().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Zeroizing<Vec<u8>>, D::Error> {
+        Vec::deserialize(deserializer).map(Zeroizing::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+    use super::*;
+
+    fn state() -> State {
+        let membership = Membership {
+            programme: ProgrammeId([1; 32]),
+            issuer: "https://aid.example.org".into(),
+            issuer_key: PublicKey([2; 32]),
+            announcement: vec![3; 500],
+            sites: BTreeMap::from([(SiteId(1), "https://site.example.org".into())]),
+            site: Some(SiteId(1)),
+            wallet: Zeroizing::new(vec![4; 300]),
+        };
+        State { language: Some("ar".into()), proxy: Some("127.0.0.1:9050".into()), membership: Some(membership) }
+    }
+
+    #[test]
+    fn a_state_reads_back_and_nothing_else_does() {
+        let bytes = state().encode();
+        assert_eq!(State::decode(&bytes).unwrap().encode(), bytes);
+        assert!(State::decode(&State::default().encode()).unwrap().membership.is_none());
+        for cut in 0..bytes.len() {
+            assert!(State::decode(&bytes[..cut]).is_err(), "cut at {cut}");
+        }
+        assert_eq!(State::decode(&[&bytes[..], &[0]].concat()).err(), Some(StateError::Malformed));
+        let newer = [&[FORMAT + 1], &bytes[1..]].concat();
+        assert_eq!(State::decode(&newer).err(), Some(StateError::Format { found: FORMAT + 1 }));
+    }
+}

@@ -1,0 +1,194 @@
+# What the wallet says. Every language has the same messages with the same places.
+
+ask-pin = PIN or passphrase:
+ask-new-pin = Choose a PIN of 6 digits or more; a passphrase of five random words is much better:
+ask-pin-again = The same again:
+ask-ticket = The text of the square code on the ticket, or the letters and digits below it:
+
+new-made = Your wallet is { $file }. Without its PIN nobody can open it, you included.
+new-next = Next: use your ticket with `annona-wallet enrol`.
+
+enrolled = You take part in “{ $programme }” of { $agency }. The ticket is used: it is of no more use to anybody.
+enrolled-next = Next: draw vouchers with `annona-wallet draw`.
+
+draw-nothing = There is nothing to draw in round { $round }.
+drawn =
+    { $count ->
+        [one] You drew one voucher for { $site }, round { $round }.
+       *[other] You drew { $count } vouchers for { $site }, round { $round }.
+    }
+
+amount = { $line }: { $units }
+any-site = any site
+
+show-empty = This wallet is empty. Use your ticket with `annona-wallet enrol`.
+show-title = { $programme } ({ $agency })
+show-round = Now: round { $round }, as far as this wallet knows.
+show-no-round = No round is open yet.
+show-no-vouchers = You hold no vouchers.
+show-vouchers = You can collect:
+show-at =
+    { $count ->
+        [one] - at { $site }, until the end of round { $round }: { $amounts } (one voucher)
+       *[other] - at { $site }, until the end of round { $round }: { $amounts } ({ $count } vouchers)
+    }
+show-nothing-to-draw = Nothing more can be drawn in this round.
+show-to-draw = You can still draw: { $amounts }.
+show-expires = You can draw up to round { $round }, that one included.
+show-owed = { $site } still owes you: { $amounts }. Fetch it with `annona-wallet collect`.
+show-refused =
+    { $count ->
+        [one] One voucher was refused at a site. Ask the agency's complaint desk.
+       *[other] { $count } vouchers were refused at sites. Ask the agency's complaint desk.
+    }
+show-receipts =
+    { $count ->
+        [one] You have one receipt: `annona-wallet receipts`.
+       *[other] You have { $count } receipts: `annona-wallet receipts`.
+    }
+show-alike-unknown = How many others drew the same as you: unknown.
+
+unfinished =
+    { $count ->
+        [one] One request has no answer yet. Go on with `annona-wallet resume`.
+       *[other] { $count } requests have no answer yet. Go on with `annona-wallet resume`.
+    }
+refresh-due = The last request was refused. The next `annona-wallet draw` puts the wallet in order again.
+
+visit-accepted = { $site } took your vouchers.
+visit-accepted-before = { $site } had taken these vouchers before; you can still get what they are for.
+visit-handed-over = { $site } says that it took these vouchers before and handed everything over. If that is wrong, go to the complaint desk.
+visit-other-counter = Another counter of { $site } took these vouchers. Go to that counter.
+visit-take = You get now: { $amounts }.
+visit-owed = Not in stock, and owed to you: { $amounts }. Fetch it later with `annona-wallet collect`.
+visit-code = Show this code at the counter: { $code }
+
+amended = The change of your household is taken over. It counts from the next round on.
+
+receipt = { $site }, round { $round }: { $amounts }; in the public record by batch { $batch }
+receipt-pending = { $site }, round { $round }: { $amounts }; to be confirmed, in the public record by batch { $batch }
+receipts-none = There are no receipts.
+receipts-erased =
+    { $count ->
+        [one] One receipt was erased.
+       *[other] { $count } receipts were erased.
+    }
+
+resume-nothing = Nothing was waiting.
+resume-drawn =
+    { $count ->
+        [one] The draw is done: one voucher.
+       *[other] The draw is done: { $count } vouchers.
+    }
+resume-credential = The wallet's request was answered: it is in order.
+swapped =
+    { $count ->
+        [one] The exchange is done: one new voucher.
+       *[other] The exchange is done: { $count } new vouchers.
+    }
+
+site-added = { $site } is at { $url }.
+site-known = { $number }: { $site }, { $url }
+site-unknown = { $number }: { $site }, no address noted
+
+pin-changed = The PIN is changed. Copies that were made before still open with the old one.
+backup-made = The copy is { $file }. It opens with the same PIN.
+backup-old = Use one of the two files only. A copy does not know what happens later.
+man-written = The manual's pages are in { $folder }.
+
+# What went wrong, and what to do next.
+
+error-address = This is not an address that can be used. Write https://host:port and nothing after it.
+error-already-enrolled = This wallet has used its ticket. A second ticket needs a second wallet: `annona-wallet new`.
+error-answer-false = The answer is not right, so nothing was changed. Try again from another network; if it stays so, tell the agency.
+error-contradiction = The agency's server says something else than it said before. Do not go on; tell somebody you trust, and the agency.
+error-file-cut-off = { $about } is cut off: its end is missing. Use a backup.
+error-file-damaged = { $about } is damaged. Use a backup.
+error-file-exists = { $about } is there already and is not overwritten. Give another name.
+error-file-foreign = { $about } is no wallet. Check the name.
+error-file-in-use = { $about } is in use by another program. Wait until that one ends, then try again.
+error-file-newer = { $about } was made by a newer program. Update this one.
+error-file-permissions = Others can read or change { $about }. Run `chmod 600` on it, then choose a new PIN with `annona-wallet pin`.
+error-file-unreadable = { $about } cannot be read. Check the name, and that the file is yours.
+error-file-unwritable = The wallet cannot be saved. Check that there is space and that the folder is yours, then try again.
+error-folder = The folder cannot be written to. Check its name and its space.
+error-folder-permissions = Others could put another file in the wallet's place in { $about }. Run `chmod go-w` on that folder, or move the wallet.
+error-no-address = No address is known for { $about }. Give it with --site-url; it is posted at the site.
+error-no-change = Your vouchers do not make up exactly { $number } of { $about }. Get smaller ones with `annona-wallet swap`.
+error-no-end = There was no end after many tries. Try again later.
+error-no-file = Which wallet? Name its file with --wallet.
+error-no-round = No round is open yet. Try again when the agency has opened one.
+error-no-way = There is no way to reach this server: check its address and the proxy.
+error-not-enrolled = This wallet has used no ticket yet. Do that first: `annona-wallet enrol`.
+error-nothing-owed = Nothing is owed to you there.
+error-nothing-to-redeem = You hold no voucher that fits this site and its round. See `annona-wallet show`.
+error-other-programme = This ticket or wallet belongs to another programme. Take another wallet file.
+error-output = The result cannot be written out. What was asked for is done; see `annona-wallet show`.
+error-passphrase-descriptor = The PIN cannot be read from that file descriptor.
+error-passphrase-differs = The two entries differ. Try again.
+error-passphrase-empty = No PIN was given.
+error-passphrase-no-terminal = There is no terminal to ask for the PIN. Give --passphrase-fd, or set ANNONA_PASSPHRASE.
+error-passphrase-not-text = The PIN is not readable text.
+error-passphrase-too-long = The PIN is too long.
+error-passphrase-too-short =
+    { $number ->
+        [one] A PIN needs at least one character.
+       *[other] A PIN needs at least { $number } characters. A passphrase of five random words is much better.
+    }
+error-passphrase-unset = The variable that should hold the PIN is not set.
+error-pending = Another request has no answer yet. Go on with it first: `annona-wallet resume`.
+error-proxy = The proxy is not an address. Write host:port, such as 127.0.0.1:9050.
+error-refresh-due = The last request was refused. Run `annona-wallet draw` first: it puts the wallet in order again.
+error-refused = Refused: { $reason }
+error-round-not-open =
+    { $number ->
+        [0] The round is not open. Look with `annona-wallet show`.
+       *[other] Round { $number } is not open. Look with `annona-wallet show`.
+    }
+error-state-too-long = The wallet has become too large. Erase receipts that you need no more: `annona-wallet receipts`.
+error-ticket-alone = The letters alone do not say which programme they belong to. Scan the square code, or give --programme and --issuer.
+error-ticket-amends = This ticket changes a household. Use it with `annona-wallet amend`.
+error-ticket-code-character = A ticket has digits and letters except U, and may end in * ~ $ = or U. Compare it with the paper.
+error-ticket-code-check = The ticket's letters are mistyped. Compare them with the paper, one by one.
+error-ticket-code-length = A ticket has 17 letters and digits. Type all of them.
+error-ticket-enrols = This ticket is for a new wallet. Use it with `annona-wallet enrol`.
+error-ticket-slip-damaged = The square code was not read whole. Scan it again, or type the letters and digits below it.
+error-ticket-slip-foreign = This is not the square code of a ticket.
+error-ticket-slip-server = The address in the ticket cannot be used. Ask who gave you the ticket.
+error-ticket-slip-version = This ticket is newer than this program. Update the program.
+error-ticket-unread = The ticket's text cannot be read.
+error-ticket-without-server = The ticket names no address. Give it with --issuer; the agency tells it.
+error-uncovered = That is more than you can draw. See `annona-wallet show`.
+error-unknown-line = The programme has nothing called { $about }. See `annona-wallet show`.
+error-unknown-site = The programme has no site called { $about }. See `annona-wallet site list`.
+error-unreached = Nobody could be reached. Nothing is lost: try again later.
+error-values = The programme has no vouchers that make up this amount. Ask for another one.
+error-visit-open = Another visit to this site has no answer yet. Go on with it first: `annona-wallet resume`.
+error-voucher-not-free = A voucher is part of another request, or was refused before. Go on with `annona-wallet resume`.
+error-which-site = Which site? Name it with --site: { $list }.
+error-work-factor = This cost cannot be used for the file. Use a number from 1 to 22; 16 is usual.
+error-wrong-passphrase = The PIN does not open { $about }. Try again.
+
+# What servers refuse.
+
+refused-already-redeemed = A voucher was redeemed before. If not by you, go to the complaint desk: the wallet keeps the site's signed word.
+refused-answer-erased = The programme is over, and the answer was erased.
+refused-closed = The site has closed for now. Come back when it opens.
+refused-enrolment-invalid = The server did not take the ticket's request. Try again; if it stays so, tell the agency.
+refused-line-not-quoted = The site does not give that today.
+refused-no-announcement = The agency has published nothing yet. Try again later.
+refused-no-round-open = The site is not open yet. Come back when it opens.
+refused-other-round = The site has another round open. See `annona-wallet show`.
+refused-other-site = A voucher is for another site. Go there, or exchange it before the round opens with `annona-wallet swap`.
+refused-other-slot = Another counter of this site takes these vouchers. Go to that counter.
+refused-owed-unknown = The site does not know what it owes you, or gave it before. Go to the complaint desk: the wallet keeps its slip.
+refused-round-not-open = The round is not open for this. Try again when the agency has opened it.
+refused-show-invalid = The server did not take the request. Run `annona-wallet draw` again; if it stays so, tell the agency.
+refused-spent = This wallet was used from another copy. Use the newest copy of the file.
+refused-swap-invalid = The server did not take the exchange. Your vouchers are as they were.
+refused-swapped = A voucher was exchanged before. Use the newest copy of the file.
+refused-ticket-early = The ticket is not valid yet. Try again when the agency says so.
+refused-ticket-guesses = Too many wrong tickets were tried. Wait a while, then try again.
+refused-ticket-unknown = The agency's server does not know this ticket. Compare it with the paper, or ask who gave it to you.
+refused-ticket-used = This ticket was used before. If not by you, go to who gave it to you at once.
+refused-voucher-invalid = The site says that a voucher is not good. Go to the complaint desk: the wallet keeps the site's signed word.

@@ -1,0 +1,194 @@
+# Ce que dit le portefeuille.
+
+ask-pin = Code PIN ou phrase secrète :
+ask-new-pin = Choisissez un code PIN de 6 chiffres ou plus ; une phrase de cinq mots au hasard est bien meilleure :
+ask-pin-again = Encore une fois :
+ask-ticket = Le texte du code carré du ticket, ou les lettres et chiffres au-dessous :
+
+new-made = Votre portefeuille est { $file }. Sans son code PIN, personne ne peut l’ouvrir, vous non plus.
+new-next = Ensuite : utilisez votre ticket avec `annona-wallet enrol`.
+
+enrolled = Vous participez à « { $programme } » de { $agency }. Le ticket est utilisé : il ne sert plus à personne.
+enrolled-next = Ensuite : retirez des bons avec `annona-wallet draw`.
+
+draw-nothing = Il n’y a rien à retirer à la distribution { $round }.
+drawn =
+    { $count ->
+        [one] Vous avez retiré un bon pour { $site }, distribution { $round }.
+       *[other] Vous avez retiré { $count } bons pour { $site }, distribution { $round }.
+    }
+
+amount = { $line } : { $units }
+any-site = n’importe quel point
+
+show-empty = Ce portefeuille est vide. Utilisez votre ticket avec `annona-wallet enrol`.
+show-title = { $programme } ({ $agency })
+show-round = Maintenant : distribution { $round }, d’après ce que sait ce portefeuille.
+show-no-round = Aucune distribution n’est encore ouverte.
+show-no-vouchers = Vous n’avez aucun bon.
+show-vouchers = Vous pouvez aller chercher :
+show-at =
+    { $count ->
+        [one] - à { $site }, jusqu’à la fin de la distribution { $round } : { $amounts } (un bon)
+       *[other] - à { $site }, jusqu’à la fin de la distribution { $round } : { $amounts } ({ $count } bons)
+    }
+show-nothing-to-draw = Il n’y a plus rien à retirer pour cette distribution.
+show-to-draw = Vous pouvez encore retirer : { $amounts }.
+show-expires = Vous pouvez retirer jusqu’à la distribution { $round } comprise.
+show-owed = { $site } vous doit encore : { $amounts }. Allez le chercher avec `annona-wallet collect`.
+show-refused =
+    { $count ->
+        [one] Un bon a été refusé. Adressez-vous au bureau des plaintes de l’agence.
+       *[other] { $count } bons ont été refusés. Adressez-vous au bureau des plaintes de l’agence.
+    }
+show-receipts =
+    { $count ->
+        [one] Vous avez un reçu : `annona-wallet receipts`.
+       *[other] Vous avez { $count } reçus : `annona-wallet receipts`.
+    }
+show-alike-unknown = Combien d’autres ont retiré la même chose que vous : inconnu.
+
+unfinished =
+    { $count ->
+        [one] Une demande n’a pas encore de réponse. Continuez avec `annona-wallet resume`.
+       *[other] { $count } demandes n’ont pas encore de réponse. Continuez avec `annona-wallet resume`.
+    }
+refresh-due = La dernière demande a été refusée. Le prochain `annona-wallet draw` remettra le portefeuille en ordre.
+
+visit-accepted = { $site } a pris vos bons.
+visit-accepted-before = { $site } avait déjà pris ces bons ; vous pouvez encore recevoir ce qu’ils valent.
+visit-handed-over = { $site } dit avoir déjà pris ces bons et tout remis. Si c’est faux, allez au bureau des plaintes.
+visit-other-counter = Un autre guichet de { $site } a pris ces bons. Allez à ce guichet.
+visit-take = Vous recevez maintenant : { $amounts }.
+visit-owed = Pas en stock, et dû à vous : { $amounts }. Allez le chercher plus tard avec `annona-wallet collect`.
+visit-code = Montrez ce code au guichet : { $code }
+
+amended = Le changement de votre ménage est pris en compte. Il vaut à partir de la prochaine distribution.
+
+receipt = { $site }, distribution { $round } : { $amounts } ; dans le registre public avec le lot { $batch } au plus tard
+receipt-pending = { $site }, distribution { $round } : { $amounts } ; à confirmer, dans le registre public avec le lot { $batch } au plus tard
+receipts-none = Il n’y a pas de reçus.
+receipts-erased =
+    { $count ->
+        [one] Un reçu a été effacé.
+       *[other] { $count } reçus ont été effacés.
+    }
+
+resume-nothing = Rien n’était en attente.
+resume-drawn =
+    { $count ->
+        [one] Le retrait est fait : un bon.
+       *[other] Le retrait est fait : { $count } bons.
+    }
+resume-credential = La demande du portefeuille a sa réponse : il est en ordre.
+swapped =
+    { $count ->
+        [one] L’échange est fait : un nouveau bon.
+       *[other] L’échange est fait : { $count } nouveaux bons.
+    }
+
+site-added = { $site } se trouve à { $url }.
+site-known = { $number } : { $site }, { $url }
+site-unknown = { $number } : { $site }, aucune adresse notée
+
+pin-changed = Le code PIN est changé. Les copies faites avant s’ouvrent encore avec l’ancien.
+backup-made = La copie est { $file }. Elle s’ouvre avec le même code PIN.
+backup-old = N’utilisez qu’un des deux fichiers. Une copie ignore ce qui se passe ensuite.
+man-written = Les pages du manuel sont dans { $folder }.
+
+# Ce qui n’a pas marché, et que faire.
+
+error-address = Cette adresse ne peut pas servir. Écrivez https://hôte:port et rien après.
+error-already-enrolled = Ce portefeuille a déjà utilisé son ticket. Un deuxième ticket demande un deuxième portefeuille : `annona-wallet new`.
+error-answer-false = La réponse n’est pas juste ; rien n’a été changé. Réessayez depuis un autre réseau ; si cela continue, dites-le à l’agence.
+error-contradiction = Le serveur de l’agence ne dit plus la même chose qu’avant. N’allez pas plus loin ; dites-le à quelqu’un de confiance et à l’agence.
+error-file-cut-off = { $about } est coupé : la fin manque. Prenez une sauvegarde.
+error-file-damaged = { $about } est abîmé. Prenez une sauvegarde.
+error-file-exists = { $about } existe déjà et n’est pas remplacé. Donnez un autre nom.
+error-file-foreign = { $about } n’est pas un portefeuille. Vérifiez le nom.
+error-file-in-use = Un autre programme utilise { $about }. Attendez qu’il finisse, puis réessayez.
+error-file-newer = { $about } vient d’un programme plus récent. Mettez celui-ci à jour.
+error-file-permissions = D’autres peuvent lire ou changer { $about }. Lancez `chmod 600` dessus, puis choisissez un nouveau code PIN avec `annona-wallet pin`.
+error-file-unreadable = { $about } ne peut pas être lu. Vérifiez le nom, et que le fichier est à vous.
+error-file-unwritable = Le portefeuille ne peut pas être enregistré. Vérifiez qu’il y a de la place et que le dossier est à vous, puis réessayez.
+error-folder = On ne peut pas écrire dans le dossier. Vérifiez son nom et la place.
+error-folder-permissions = D’autres pourraient mettre un autre fichier à la place du portefeuille dans { $about }. Lancez `chmod go-w` sur ce dossier, ou déplacez le portefeuille.
+error-no-address = On ne connaît pas l’adresse de { $about }. Donnez-la avec --site-url ; elle est affichée sur place.
+error-no-change = Vos bons ne font pas exactement { $number } de { $about }. Prenez-en de plus petits avec `annona-wallet swap`.
+error-no-end = Beaucoup d’essais n’ont pas abouti. Réessayez plus tard.
+error-no-file = Quel portefeuille ? Donnez son fichier avec --wallet.
+error-no-round = Aucune distribution n’est encore ouverte. Réessayez quand l’agence en aura ouvert une.
+error-no-way = Impossible de joindre ce serveur : vérifiez son adresse et le proxy.
+error-not-enrolled = Ce portefeuille n’a encore utilisé aucun ticket. Faites-le d’abord : `annona-wallet enrol`.
+error-nothing-owed = On ne vous doit rien là-bas.
+error-nothing-to-redeem = Vous n’avez aucun bon pour ce point et sa distribution. Voyez `annona-wallet show`.
+error-other-programme = Ce ticket ou ce portefeuille est d’un autre programme. Prenez un autre fichier.
+error-output = Le résultat ne peut pas être affiché. Ce qui était demandé est fait ; voyez `annona-wallet show`.
+error-passphrase-descriptor = Le code PIN ne peut pas être lu depuis ce descripteur de fichier.
+error-passphrase-differs = Les deux saisies diffèrent. Réessayez.
+error-passphrase-empty = Aucun code PIN n’a été donné.
+error-passphrase-no-terminal = Il n’y a pas de terminal pour demander le code PIN. Donnez --passphrase-fd, ou la variable ANNONA_PASSPHRASE.
+error-passphrase-not-text = Le code PIN n’est pas un texte lisible.
+error-passphrase-too-long = Le code PIN est trop long.
+error-passphrase-too-short =
+    { $number ->
+        [one] Un code PIN a au moins un caractère.
+       *[other] Un code PIN a au moins { $number } caractères. Une phrase de cinq mots au hasard est bien meilleure.
+    }
+error-passphrase-unset = La variable qui devrait contenir le code PIN n’est pas définie.
+error-pending = Une autre demande n’a pas encore de réponse. Continuez-la d’abord : `annona-wallet resume`.
+error-proxy = Le proxy n’est pas une adresse. Écrivez hôte:port, par exemple 127.0.0.1:9050.
+error-refresh-due = La dernière demande a été refusée. Lancez d’abord `annona-wallet draw` : il remet le portefeuille en ordre.
+error-refused = Refusé : { $reason }
+error-round-not-open =
+    { $number ->
+        [0] La distribution n’est pas ouverte. Voyez `annona-wallet show`.
+       *[other] La distribution { $number } n’est pas ouverte. Voyez `annona-wallet show`.
+    }
+error-state-too-long = Le portefeuille est devenu trop gros. Effacez les reçus dont vous n’avez plus besoin : `annona-wallet receipts`.
+error-ticket-alone = Les lettres seules ne disent pas de quel programme elles sont. Scannez le code carré, ou donnez --programme et --issuer.
+error-ticket-amends = Ce ticket change un ménage. Utilisez-le avec `annona-wallet amend`.
+error-ticket-code-character = Un ticket a des chiffres et des lettres sauf U, et peut finir par * ~ $ = ou U. Comparez avec le papier.
+error-ticket-code-check = Les lettres du ticket sont mal saisies. Comparez-les avec le papier, une par une.
+error-ticket-code-length = Un ticket a 17 lettres et chiffres. Saisissez-les tous.
+error-ticket-enrols = Ce ticket est pour un nouveau portefeuille. Utilisez-le avec `annona-wallet enrol`.
+error-ticket-slip-damaged = Le code carré n’a pas été lu en entier. Scannez-le encore, ou saisissez les lettres et chiffres au-dessous.
+error-ticket-slip-foreign = Ce n’est pas le code carré d’un ticket.
+error-ticket-slip-server = L’adresse du ticket ne peut pas servir. Demandez à qui vous a donné le ticket.
+error-ticket-slip-version = Ce ticket est plus récent que ce programme. Mettez le programme à jour.
+error-ticket-unread = Le texte du ticket ne peut pas être lu.
+error-ticket-without-server = Le ticket ne donne pas d’adresse. Donnez-la avec --issuer ; l’agence la connaît.
+error-uncovered = C’est plus que ce que vous pouvez retirer. Voyez `annona-wallet show`.
+error-unknown-line = Le programme n’a rien qui s’appelle { $about }. Voyez `annona-wallet show`.
+error-unknown-site = Le programme n’a pas de point appelé { $about }. Voyez `annona-wallet site list`.
+error-unreached = Personne n’a pu être joint. Rien n’est perdu : réessayez plus tard.
+error-values = Le programme n’a pas de bons qui font cette quantité. Demandez-en une autre.
+error-visit-open = Une autre visite à ce point n’a pas encore de réponse. Continuez-la d’abord : `annona-wallet resume`.
+error-voucher-not-free = Un bon fait partie d’une autre demande, ou a été refusé avant. Continuez avec `annona-wallet resume`.
+error-which-site = Quel point ? Donnez-le avec --site : { $list }.
+error-work-factor = Ce coût ne peut pas servir pour le fichier. Prenez un nombre de 1 à 22 ; 16 est habituel.
+error-wrong-passphrase = Le code PIN n’ouvre pas { $about }. Réessayez.
+
+# Ce que les serveurs refusent.
+
+refused-already-redeemed = Un bon a déjà été utilisé. Si ce n’est pas par vous, allez au bureau des plaintes : le portefeuille garde la parole signée du point.
+refused-answer-erased = Le programme est terminé, et la réponse a été effacée.
+refused-closed = Le point est fermé pour l’instant. Revenez quand il ouvrira.
+refused-enrolment-invalid = Le serveur n’a pas accepté le ticket. Réessayez ; si cela continue, dites-le à l’agence.
+refused-line-not-quoted = Le point ne donne pas cela aujourd’hui.
+refused-no-announcement = L’agence n’a encore rien publié. Réessayez plus tard.
+refused-no-round-open = Le point n’est pas encore ouvert. Revenez quand il ouvrira.
+refused-other-round = Le point a une autre distribution ouverte. Voyez `annona-wallet show`.
+refused-other-site = Un bon est pour un autre point. Allez-y, ou échangez-le avant l’ouverture avec `annona-wallet swap`.
+refused-other-slot = Un autre guichet de ce point prend ces bons. Allez à ce guichet.
+refused-owed-unknown = Le point ne sait pas ce qu’il vous doit, ou l’a déjà donné. Allez au bureau des plaintes : le portefeuille garde son papier signé.
+refused-round-not-open = La distribution n’est pas ouverte pour cela. Réessayez quand l’agence l’aura ouverte.
+refused-show-invalid = Le serveur n’a pas accepté la demande. Relancez `annona-wallet draw` ; si cela continue, dites-le à l’agence.
+refused-spent = Ce portefeuille a été utilisé depuis une autre copie. Prenez la copie la plus récente.
+refused-swap-invalid = Le serveur n’a pas accepté l’échange. Vos bons sont comme avant.
+refused-swapped = Un bon a déjà été échangé. Prenez la copie la plus récente du fichier.
+refused-ticket-early = Le ticket n’est pas encore valable. Réessayez quand l’agence le dira.
+refused-ticket-guesses = Trop de faux tickets ont été essayés. Attendez un peu, puis réessayez.
+refused-ticket-unknown = Le serveur de l’agence ne connaît pas ce ticket. Comparez avec le papier, ou demandez à qui vous l’a donné.
+refused-ticket-used = Ce ticket a déjà été utilisé. Si ce n’est pas par vous, allez tout de suite voir qui vous l’a donné.
+refused-voucher-invalid = Le point dit qu’un bon n’est pas valable. Allez au bureau des plaintes : le portefeuille garde la parole signée du point.

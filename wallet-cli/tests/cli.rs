@@ -1,0 +1,123 @@
+//! What the program says and how it ends, a file a behaviour in `tests/cli/`. `TRYCMD=overwrite` writes them anew: read the
+//! difference.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use annona_vault::{Passphrase, Vault};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_annona-wallet");
+const PIN: &str = "246810";
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).env("ANNONA_PASSPHRASE", PIN).env("LC_ALL", "C").env("COLUMNS", "100");
+    command
+}
+
+/// Wallets for the cases, each its own: `tests/cli/` names them.
+fn wallets(folder: &Path) {
+    let made = folder.join("empty");
+    let status = program(&["new", "--work-factor", "2"]).arg(&made).output().unwrap().status;
+    assert!(status.success());
+    let bytes = fs::read(&made).unwrap();
+    let put = |name: &str, bytes: &[u8]| {
+        fs::write(folder.join(name), bytes).unwrap();
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    for name in ["wallet", "readable", "busy", "repinned", "saved", "spoken"] {
+        put(name, &bytes);
+    }
+    fs::set_permissions(folder.join("readable"), fs::Permissions::from_mode(0o640)).unwrap();
+    put("cut", &bytes[..bytes.len() / 2]);
+    let mut damaged = bytes.clone();
+    let at = damaged.len() - 100;
+    damaged[at] ^= 1;
+    put("damaged", &damaged);
+    put("newer", b"annona-vault 7\nsomething");
+    put("letter", b"Dear all, this is no wallet");
+    fs::create_dir(folder.join("open")).unwrap();
+    fs::write(folder.join("open/wallet"), &bytes).unwrap();
+    fs::set_permissions(folder.join("open"), fs::Permissions::from_mode(0o777)).unwrap();
+}
+
+#[test]
+fn the_program_says_what_the_cases_say() {
+    let folder = tempfile::tempdir().unwrap();
+    wallets(folder.path());
+    let _busy = Vault::open(&folder.path().join("busy"), &Passphrase::new(PIN.into())).unwrap();
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/*.trycmd");
+    // The cases name wallets as they stand in their folder.
+    std::env::set_current_dir(folder.path()).unwrap();
+    trycmd::TestCases::new()
+        .case(cases)
+        .register_bin("annona-wallet", PathBuf::from(PROGRAM))
+        .env("ANNONA_PASSPHRASE", PIN)
+        .env("LC_ALL", "C")
+        .env("COLUMNS", "100")
+        .run();
+}
+
+fn help(command: &[&str]) -> String {
+    String::from_utf8(program(command).arg("--help").output().unwrap().stdout).unwrap()
+}
+
+fn walk(command: &[&str], found: &mut BTreeSet<String>) {
+    found.insert(command.join(" "));
+    let text = help(command);
+    let Some((_, commands)) = text.split_once("\nCommands:\n") else { return };
+    for line in commands.lines().take_while(|line| !line.is_empty()) {
+        let Some(name) = line.strip_prefix("  ").filter(|line| !line.starts_with(' ')) else { continue };
+        let name = name.split(' ').next().unwrap();
+        if name != "help" {
+            walk(&[command, &[name]].concat(), found);
+        }
+    }
+}
+
+/// A new command without a line in `help.trycmd` fails here.
+#[test]
+fn the_help_of_every_command_is_a_case() {
+    let mut commands = BTreeSet::new();
+    walk(&[], &mut commands);
+    assert!(commands.len() > 15, "{commands:?}");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/help.trycmd");
+    let pinned = fs::read_to_string(&path).unwrap_or_default();
+    let pinned: BTreeSet<String> = pinned
+        .lines()
+        .filter_map(|line| line.strip_prefix("$ annona-wallet ")?.strip_suffix("--help"))
+        .map(|command| command.trim().to_owned())
+        .collect();
+    let missing: Vec<_> = commands.symmetric_difference(&pinned).collect();
+    assert!(
+        missing.is_empty(),
+        "{}",
+        missing.iter().map(|c| format!("\n$ annona-wallet {c} --help")).collect::<String>()
+    );
+}
+
+#[test]
+fn a_page_of_the_manual_for_every_command_and_completions_for_every_shell() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man");
+    assert!(program(&["man"]).arg(&pages).output().unwrap().status.success());
+    let mut commands = BTreeSet::new();
+    walk(&[], &mut commands);
+    for command in commands {
+        let name = ["annona-wallet", &command].join(" ").trim().replace(' ', "-");
+        let page =
+            fs::read_to_string(pages.join(format!("{name}.1"))).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(page.contains(".SH NAME") && page.contains(".SH OPTIONS"), "{name}");
+    }
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = program(&["completions", shell]).output().unwrap();
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && script.contains("redeem") && script.contains("site-url"), "{shell}");
+    }
+}

@@ -1,0 +1,371 @@
+//! The real program against a real issuer and site: a household's round, hostile tickets, and a phone that is switched off at every
+//! moment.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../../node/tests/harness/mod.rs"]
+mod harness;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use annona_protocol::{
+    programme::TicketKind,
+    ticket::{TicketCode, TicketSlip},
+};
+use harness::{
+    Plan, Prepared, http, prepare,
+    running::{Server, open_site},
+    witness::Witness,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PIN: &str = "246810";
+
+/// How a run of the program ended.
+#[derive(Debug)]
+struct Ended {
+    /// Nothing if it was killed.
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Ended {
+    fn json(&self) -> Value {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        serde_json::from_str(&self.out).unwrap()
+    }
+
+    /// The code of an error, and the server's reason.
+    fn error(&self) -> (i32, String, String) {
+        let value: Value = serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("{self:?}"));
+        let text = |name: &str| value["error"][name].as_str().unwrap_or_default().to_owned();
+        (self.code.unwrap(), text("code"), text("reason"))
+    }
+}
+
+/// An issuer and its first site in this process; and wallets in a folder.
+struct Aid {
+    prepared: Prepared,
+    witness: Witness,
+    issuer: Server,
+    folder: TempDir,
+}
+
+impl Aid {
+    fn new(tickets: usize) -> Self {
+        let prepared = prepare(Plan { tickets, rounds: 1, advance: 0 });
+        let witness = prepared.start_witness();
+        let issuer = prepared.start_issuer(&witness, |_| ());
+        Self { prepared, witness, issuer, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Ends the draws, and opens the site with plenty of everything.
+    fn open_site(&self) -> Server {
+        let site = self.prepared.start_site(self.issuer.address, &self.witness, |_| ());
+        open_site(&self.issuer, &site);
+        site.supervise("/operator/stock", &[http::JSON], br#"{"1":10000,"2":10000,"3":10000,"4":10000}"#);
+        site
+    }
+
+    fn slip(&self, ticket: usize, kind: TicketKind) -> String {
+        let code = TicketCode::from_bytes(*self.prepared.codes[ticket].expose());
+        let server = Some(format!("http://{}", self.issuer.address));
+        TicketSlip { kind, code, programme: self.prepared.id, server }.to_qr().unwrap().to_string()
+    }
+
+    fn path(&self, wallet: &str) -> PathBuf {
+        self.folder.path().join(wallet)
+    }
+
+    fn make(&self, wallet: &str) {
+        let made = run(&["new", "--work-factor", "2", self.path(wallet).to_str().unwrap()], "", None);
+        assert_eq!(made.code, Some(0), "{made:?}");
+    }
+
+    /// A command of a wallet.
+    fn wallet(&self, wallet: &str, arguments: &[&str], input: &str, fault: Option<&str>) -> Ended {
+        let path = self.path(wallet);
+        run(&[&["--json", "--tries", "2", "--wallet", path.to_str().unwrap()], arguments].concat(), input, fault)
+    }
+
+    fn enrol(&self, wallet: &str, ticket: usize) -> Ended {
+        self.wallet(wallet, &["enrol"], &self.slip(ticket, TicketKind::Enrol), None)
+    }
+}
+
+fn run(arguments: &[&str], input: &str, fault: Option<&str>) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_annona-wallet"));
+    command.args(arguments).env("ANNONA_PASSPHRASE", PIN).env("LC_ALL", "C").env_remove("ANNONA_FAULT");
+    if let Some(fault) = fault {
+        command.env("ANNONA_FAULT", fault);
+    }
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A program that ends before it asks does not read it.
+    drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// Units by line of a list of amounts.
+fn units(list: &Value) -> BTreeMap<u64, u64> {
+    let mut sum = BTreeMap::new();
+    for amount in list.as_array().unwrap() {
+        *sum.entry(amount["line"].as_u64().unwrap()).or_default() += amount["units"].as_u64().unwrap();
+    }
+    sum
+}
+
+/// Units by line of all receipts.
+fn received(aid: &Aid, wallet: &str) -> BTreeMap<u64, u64> {
+    let receipts = aid.wallet(wallet, &["receipts"], "", None).json();
+    let mut sum = BTreeMap::new();
+    for receipt in receipts["receipts"].as_array().unwrap() {
+        *sum.entry(receipt["line"].as_u64().unwrap()).or_default() += receipt["value"].as_u64().unwrap();
+    }
+    sum
+}
+
+#[test]
+fn a_household_enrols_draws_and_visits_twice() {
+    let aid = Aid::new(2);
+    aid.make("wallet");
+    let wallet = |arguments: &[&str]| aid.wallet("wallet", arguments, "", None);
+    assert_eq!(wallet(&["show"]).json()["programme"], Value::Null);
+    assert_eq!(wallet(&["draw"]).error(), (2, "not-enrolled".into(), String::new()));
+
+    assert_eq!(aid.enrol("wallet", 1).json()["name"], "Food and cash");
+    assert_eq!(aid.enrol("wallet", 0).error().1, "already-enrolled");
+    // Two members, one of them under two.
+    let due = BTreeMap::from([(1, 2), (2, 2), (3, 1), (4, 22)]);
+    assert_eq!(units(&wallet(&["show"]).json()["draw"]), due);
+    assert_eq!(wallet(&["draw"]).error().1, "which-site");
+    assert_eq!(wallet(&["draw", "--site", "nowhere"]).error().1, "unknown-site");
+    assert_eq!(wallet(&["draw", "--site", "1", "--line", "food=3"]).error().1, "uncovered");
+    let drawn = wallet(&["draw", "--site", "North-Gate", "--line", "food=2", "--line", "cash=7"]).json();
+    assert_eq!((drawn["site"].as_u64(), drawn["drawn"].as_u64()), (Some(1), Some(3)));
+    // The phone is switched off before the answer is kept: the same draw goes on, and is not made twice.
+    let draw = ["draw", "--line", "cash=5"];
+    let saves = (1..).find(|save| {
+        let fault = format!("vault-rename:{save}");
+        aid.wallet("wallet", &draw, "", Some(&fault)).code.is_some()
+    });
+    assert!(saves > Some(3));
+    // The site is remembered; the rest comes, and then nothing.
+    let rest = wallet(&["show"]).json();
+    assert_eq!(units(&rest["draw"]), BTreeMap::from([(2, 2), (3, 1), (4, 10)]));
+    assert_eq!(wallet(&["draw"]).json()["drawn"], 3);
+    assert_eq!(wallet(&["draw"]).json()["drawn"], 0);
+    let shown = wallet(&["show"]).json();
+    assert_eq!((units(&shown["draw"]), units(&shown["collect"][0]["units"])), (BTreeMap::new(), due.clone()));
+    assert_eq!((&shown["unfinished"], &shown["alike"]), (&Value::Array(Vec::new()), &Value::Null));
+
+    // Smaller ones for a part.
+    assert_eq!(wallet(&["swap", "--line", "food=1"]).json()["swapped"], 2);
+    let site = aid.open_site();
+    let url = format!("http://{}", site.address);
+    assert_eq!(wallet(&["redeem"]).error().1, "no-address");
+    assert_eq!(wallet(&["redeem", "--site", "1", "--site-url", "not an address"]).error().1, "address");
+    assert_eq!(wallet(&["redeem", "--site", "1", "--site-url", &url, "--part", "cash=4"]).error().1, "no-change");
+    let part = wallet(&["redeem", "--site", "1", "--site-url", &url, "--part", "food=1", "--part", "cash=7"]).json();
+    assert_eq!(part["visit"]["outcome"], "accepted");
+    assert_eq!(units(&part["visit"]["units"]), BTreeMap::from([(1, 1), (4, 7)]));
+    assert_eq!(part["visit"]["code"].as_str().unwrap().len(), 64);
+    let rest = wallet(&["redeem"]).json();
+    assert_eq!(units(&rest["visit"]["units"]), BTreeMap::from([(1, 1), (2, 2), (3, 1), (4, 15)]));
+    assert_eq!(wallet(&["redeem"]).error(), (1, "nothing-to-redeem".into(), String::new()));
+    assert_eq!(received(&aid, "wallet"), due);
+    assert_eq!(wallet(&["collect"]).error().1, "nothing-owed");
+    assert_eq!(wallet(&["site", "list"]).json()["sites"][0]["url"], url);
+
+    assert_eq!(wallet(&["receipts", "--round", "2", "--erase"]).json()["erased"], 0);
+    let erased = wallet(&["receipts", "--erase"]).json()["erased"].as_u64().unwrap();
+    assert_eq!(erased, 8);
+    assert_eq!(received(&aid, "wallet"), BTreeMap::new());
+}
+
+#[test]
+fn wrong_tickets_are_refused_with_what_to_do() {
+    let aid = Aid::new(1);
+    aid.make("wallet");
+    let enrol =
+        |arguments: &[&str], text: &str| aid.wallet("wallet", &[&["enrol"], arguments].concat(), text, None).error();
+    let good = aid.slip(0, TicketKind::Enrol);
+    let code = |error: (i32, String, String)| error.1;
+    assert_eq!(enrol(&[], ""), (2, "ticket-code-length".into(), String::new()));
+    assert_eq!(code(enrol(&[], "9X4C-0TQA-3ZK7-VE2M-8")), "ticket-code-check");
+    assert_eq!(code(enrol(&[], "9X4C-0TQA-3ZK7-VE2M-7")), "ticket-alone");
+    assert_eq!(code(enrol(&[], &good[..30])), "ticket-slip-damaged");
+    assert_eq!(code(enrol(&[], "ANNONA9/E/later")), "ticket-slip-version");
+    assert_eq!(code(enrol(&[], &aid.slip(0, TicketKind::Amend))), "ticket-amends");
+    let (bare, _) = good.rsplit_once("/HTTP").unwrap();
+    assert_eq!(code(enrol(&[], bare)), "ticket-without-server");
+    // Nobody is there.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert_eq!(enrol(&["--issuer", &format!("http://{nobody}")], bare), (75, "unreached".into(), String::new()));
+    // Another programme's issuer.
+    let programme = hex::encode([7; 32]);
+    let here = format!("http://{}", aid.issuer.address);
+    let foreign = enrol(&["--programme", &programme, "--issuer", &here], "9X4C-0TQA-3ZK7-VE2M-7");
+    assert_eq!(code(foreign), "no-way");
+    // A good code of nobody's ticket: the issuer's word, which stands.
+    let programme = hex::encode(aid.prepared.id.0);
+    let unknown = enrol(&["--programme", &programme, "--issuer", &here], "9X4C-0TQA-3ZK7-VE2M-7");
+    assert_eq!(unknown, (1, "refused".into(), "ticket-unknown".into()));
+    let told = run(&["enrol", "--wallet", aid.path("wallet").to_str().unwrap()], "9X4C-0TQA-3ZK7-VE2M-7", None);
+    assert!(told.err.contains("does not know this ticket"), "{told:?}");
+    // The right one is still welcome, and typed.
+    let typed = aid.prepared.codes[0].to_print();
+    assert_eq!(aid.wallet("wallet", &["enrol"], &typed, None).json()["agency"], "Example Relief");
+    // A second wallet with the same ticket.
+    aid.make("second");
+    assert_eq!(aid.enrol("second", 0).error(), (1, "refused".into(), "ticket-used".into()));
+    let amend = aid.wallet("wallet", &["amend"], &good, None).error();
+    assert_eq!(amend.1, "ticket-enrols");
+}
+
+/// The points of a save at which power may fail: before the new state has the file's name, and after.
+const POINTS: [&str; 2] = ["vault-rename", "vault-saved"];
+
+/// Runs a command of a fresh copy of a wallet with the power failing at every save in turn, once before and once after the new
+/// state is in place, until a run comes through. After each failure `resume`, and the command again.
+fn killed_everywhere(
+    aid: &Aid,
+    stage: &str,
+    from: impl Fn(usize) -> String,
+    command: impl Fn(&str, usize, Option<&str>) -> Ended,
+) -> Vec<String> {
+    let mut wallets = Vec::new();
+    for point in POINTS {
+        let mut save = 1;
+        loop {
+            let at = wallets.len();
+            let wallet = format!("{stage}-{at}");
+            fs::copy(aid.path(&from(at)), aid.path(&wallet)).unwrap();
+            let ended = command(&wallet, at, Some(&format!("{point}:{save}")));
+            let killed = ended.code.is_none();
+            if killed {
+                if save % 2 == 0 {
+                    aid.wallet(&wallet, &["resume"], "", None);
+                }
+                let again = command(&wallet, at, None);
+                let done = again.code == Some(0)
+                    || ["already-enrolled", "nothing-to-redeem"].contains(&again.error().1.as_str());
+                assert!(done, "{stage}, {point}:{save}: {again:?}");
+            } else {
+                assert_eq!(ended.code, Some(0), "{stage}, {point}:{save}: {ended:?}");
+            }
+            wallets.push(wallet);
+            if !killed {
+                break;
+            }
+            save += 1;
+        }
+        assert!(save > 2, "{stage}, {point}: nothing was saved");
+    }
+    wallets
+}
+
+/// Each wallet gets in the end what it was due at first, once.
+#[test]
+fn a_phone_that_is_switched_off_at_any_save_loses_and_doubles_nothing() {
+    let aid = Aid::new(48);
+    aid.make("new");
+    let enrolled = killed_everywhere(
+        &aid,
+        "enrolled",
+        |_| "new".into(),
+        |wallet, at, fault| aid.wallet(wallet, &["enrol"], &aid.slip(at, TicketKind::Enrol), fault),
+    );
+    // More wallets for the second part, each with a ticket of its own: a copied credential would be spent by its twin.
+    let fresh = |at: usize| {
+        let name = format!("fresh-{at}");
+        aid.make(&name);
+        assert_eq!(aid.enrol(&name, enrolled.len() + at).code, Some(0));
+        name
+    };
+    let due = |wallet: &str| units(&aid.wallet(wallet, &["show"], "", None).json()["draw"]);
+    let mut expected: BTreeMap<String, BTreeMap<u64, u64>> =
+        enrolled.iter().map(|wallet| (wallet.clone(), due(wallet))).collect();
+    let draw = ["draw", "--site", "1"];
+    let drawn = killed_everywhere(&aid, "drawn", fresh, |wallet, _, fault| aid.wallet(wallet, &draw, "", fault));
+    for wallet in &enrolled {
+        assert!(aid.wallet(wallet, &draw, "", None).json()["drawn"].as_u64().unwrap() > 0);
+    }
+    for (at, wallet) in drawn.iter().enumerate() {
+        expected.insert(wallet.clone(), due(&format!("fresh-{at}")));
+    }
+    let all: Vec<String> = expected.keys().cloned().collect();
+    let site = aid.open_site();
+    let url = format!("http://{}", site.address);
+    let redeem = ["redeem", "--site", "1", "--site-url", url.as_str()];
+    let redeemed = killed_everywhere(
+        &aid,
+        "redeemed",
+        |at| all[at].clone(),
+        |wallet, _, fault| aid.wallet(wallet, &redeem, "", fault),
+    );
+    for (at, wallet) in all.iter().enumerate() {
+        let last = redeemed.get(at).unwrap_or(wallet);
+        if last == wallet {
+            assert_eq!(aid.wallet(wallet, &redeem, "", None).code, Some(0));
+        }
+        assert!(!expected[wallet].is_empty());
+        assert_eq!(received(&aid, last), expected[wallet], "{wallet}");
+    }
+}
+
+/// With TLS: the ticket's square code is all that the wallet knows of the issuer at first.
+#[test]
+fn a_ticket_leads_to_the_issuers_key() {
+    let prepared = prepare(Plan { tickets: 1, rounds: 1, advance: 0 });
+    let witness = prepared.start_witness();
+    let issuer = prepared.start_issuer(&witness, |config| config.listen.tls = true);
+    let origin = issuer.node.as_ref().unwrap().server().origin();
+    assert!(origin.starts_with("https://"));
+    let aid = Aid { prepared, witness, issuer, folder: tempfile::tempdir().unwrap() };
+    aid.make("wallet");
+    let slip = aid.slip(0, TicketKind::Enrol);
+    let (bare, _) = slip.rsplit_once("/HTTP").unwrap();
+    let enrolled = aid.wallet("wallet", &["enrol"], &format!("{bare}/{}", origin.to_ascii_uppercase()), None);
+    assert_eq!(enrolled.json()["name"], "Food and cash");
+    assert!(aid.wallet("wallet", &["draw", "--site", "1"], "", None).json()["drawn"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn two_programs_do_not_share_a_wallet() {
+    let aid = Aid::new(1);
+    aid.make("wallet");
+    let path = aid.path("wallet");
+    let held = annona_vault::Vault::open(&path, &annona_vault::Passphrase::new(PIN.into())).unwrap();
+    assert_eq!(aid.enrol("wallet", 0).error(), (75, "file-in-use".into(), String::new()));
+    drop(held);
+    assert_eq!(aid.enrol("wallet", 0).code, Some(0));
+}
+
+/// No name, line, ticket or address of the household's stands in the file.
+#[test]
+fn the_file_tells_nothing() {
+    let aid = Aid::new(1);
+    aid.make("wallet");
+    aid.enrol("wallet", 0).json();
+    let bytes = fs::read(aid.path("wallet")).unwrap();
+    let found = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+    assert!(found(b"annona-vault 1\n") && found(b"-> scrypt "));
+    for text in [&b"Food and cash"[..], b"127.0.0.1", &aid.prepared.id.0, aid.prepared.codes[0].expose()] {
+        assert!(!found(text));
+    }
+    let names = |folder: &Path| -> Vec<String> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let mut names = names(aid.folder.path());
+    names.sort_unstable();
+    assert_eq!(names, [".wallet.lock", "wallet"]);
+}
