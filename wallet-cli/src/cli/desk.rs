@@ -1,10 +1,6 @@
 //! What all commands need first: the file, its passphrase, the language, the way to the network.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{env, path::PathBuf, time::Duration};
 
 use annona_transport::Options;
 use annona_vault::{
@@ -122,9 +118,5 @@ impl Stored {
 
     pub(super) fn wallet(&self) -> Result<Wallet, Problem> {
         Ok(Wallet::decode(&self.membership()?.wallet)?)
-    }
-
-    pub(super) fn file(&self) -> &Path {
-        self.vault.path()
     }
 }

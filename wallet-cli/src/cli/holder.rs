@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap, io, rc::Rc, thread};
 use annona_protocol::{
     group::EncodedPoint,
     ids::{KeyIndex, LineId, ProgrammeId, Round, SiteId, Units},
-    programme::{Announcement, InForce, KeyCounts, Programme, TicketKind, statement::make_change},
+    programme::{Announcement, InForce, KeyCounts, KeyId, Programme, TicketKind, statement::make_change},
     slip::Quote,
     ticket::TicketCode,
     voucher::{Mark, Voucher},
@@ -198,6 +198,23 @@ impl Holder {
             return Ok(self.wallet().plan(&view, site)?);
         }
         keys_of(&view, site, asked)
+    }
+
+    /// The keys of so many vouchers of each line and value at a site.
+    pub(super) fn keys_at(
+        &self,
+        round: Round,
+        site: SiteId,
+        kinds: &BTreeMap<(LineId, u32), u32>,
+    ) -> Result<KeyCounts, Problem> {
+        let key = |(&(line, value), &count): (&(LineId, u32), &u32)| {
+            let id = KeyId { line, value, round, site: Some(site), slot: None };
+            let missing = WalletError::Change { line, units: Units(value.into()) };
+            Ok((self.programme.key_index(&id).ok_or(missing)?, count))
+        };
+        let mut list = kinds.iter().map(key).collect::<Result<KeyCounts, WalletError>>()?;
+        list.sort_unstable();
+        Ok(list)
     }
 
     /// Whether a draw of this list is not answered yet.

@@ -93,7 +93,7 @@ enum Command {
     Redeem(redeem::Redeem),
     /// Collects what a site still owes.
     Collect(collect::Collect),
-    /// Exchanges vouchers for others: of another site, or of smaller values.
+    /// Exchanges vouchers for the same of another site, or for fresh ones if somebody saw them.
     Swap(swap::Swap),
     /// Takes over a change of the household from an amend ticket, which comes as with `enrol`.
     Amend(amend::Amend),

@@ -60,46 +60,48 @@ impl Redeem {
         let header = holder.view(round)?.header;
         let held: Vec<Held> =
             free(holder.programme(), holder.wallet(), site).filter(|held| held.round == round).collect();
-        let mut units: BTreeMap<LineId, u64> = BTreeMap::new();
-        for part in &self.parts {
-            *units.entry(find_line(header, &part.line)?).or_default() += part.units;
-        }
-        let mut marks = Vec::new();
-        for (line, units) in units {
-            let of_line: Vec<Held> = held.iter().filter(|held| held.line == line).copied().collect();
-            let name = header.line(line).map_or_else(|| line.to_string(), |line| line.name.clone());
-            marks.extend(exactly(&of_line, units).ok_or(Problem::NoChange { line: name, units })?);
-        }
-        Ok(Some(marks))
+        let given = chosen(header, &held, &self.parts)?;
+        Ok(Some(given.iter().map(|held| held.mark).collect()))
     }
 }
 
-/// Vouchers that make up the units exactly.
-fn exactly(held: &[Held], units: u64) -> Option<Vec<Mark>> {
-    at_least(held, units).filter(|(_, rest)| *rest == 0).map(|(marks, _)| marks)
+/// Vouchers that make up the amounts exactly.
+pub(super) fn chosen(header: &Header, held: &[Held], amounts: &[Amount]) -> Result<Vec<Held>, Problem> {
+    let mut units: BTreeMap<LineId, u64> = BTreeMap::new();
+    for amount in amounts {
+        let sum = units.entry(find_line(header, &amount.line)?).or_default();
+        *sum = sum.saturating_add(amount.units);
+    }
+    let mut all = Vec::new();
+    for (line, units) in units {
+        let of_line: Vec<Held> = held.iter().filter(|held| held.line == line).copied().collect();
+        let name = header.line(line).map_or_else(|| line.to_string(), |line| line.name.clone());
+        all.extend(exactly(&of_line, units).ok_or(Problem::NoChange { line: name, units })?);
+    }
+    Ok(all)
 }
 
-/// Vouchers that make up the units, or as few more as can be, and how many more.
-pub(super) fn at_least(held: &[Held], units: u64) -> Option<(Vec<Mark>, u64)> {
-    let most = held.iter().map(|held| held.value as usize).sum::<usize>();
+/// Vouchers of one line that make up the units exactly.
+fn exactly(held: &[Held], units: u64) -> Option<Vec<Held>> {
+    let most: u64 = held.iter().map(|held| u64::from(held.value)).sum();
+    let units = usize::try_from(units).ok().filter(|units| *units as u64 <= most)?;
     // For each sum the voucher that first made it up: those before it make up the rest.
-    let mut last: Vec<Option<usize>> = vec![None; most + 1];
+    let mut last: Vec<Option<usize>> = vec![None; units + 1];
     for (at, held) in held.iter().enumerate() {
         let value = held.value as usize;
-        for sum in (value..=most).rev() {
+        for sum in (value..=units).rev() {
             if last[sum].is_none() && (sum == value || last[sum - value].is_some()) {
                 last[sum] = Some(at);
             }
         }
     }
-    let wanted = usize::try_from(units).ok()?;
-    let found = (wanted..=most).find(|sum| *sum == 0 || last[*sum].is_some())?;
-    let (mut left, mut marks) = (found, Vec::new());
-    while let Some(at) = last[left].filter(|_| left > 0) {
-        marks.push(held[at].mark);
+    let (mut left, mut found) = (units, Vec::new());
+    while left > 0 {
+        let at = last[left]?;
+        found.push(held[at]);
         left -= held[at].value as usize;
     }
-    Some((marks, (found - wanted) as u64))
+    Some(found)
 }
 
 /// What to show and to take at the counter.
@@ -157,14 +159,12 @@ mod tests {
             };
             let sums: Vec<u64> = (0..1u32 << values.len()).map(total).collect();
             for units in 1..100 {
-                let best = sums.iter().filter(|sum| **sum >= units).min();
-                let found = at_least(&held, units);
-                assert_eq!(found.as_ref().map(|(_, rest)| units + rest), best.copied(), "{values:?}: {units}");
-                let Some((marks, rest)) = found else { continue };
-                assert_eq!(marks.iter().map(|mark| u64::from(mark.key.0)).sum::<u64>(), units + rest);
-                let distinct: std::collections::BTreeSet<_> = marks.iter().collect();
-                assert_eq!(distinct.len(), marks.len());
-                assert_eq!(exactly(&held, units).is_some(), sums.contains(&units));
+                let found = exactly(&held, units);
+                assert_eq!(found.is_some(), sums.contains(&units), "{values:?}: {units}");
+                let Some(found) = found else { continue };
+                assert_eq!(found.iter().map(|held| u64::from(held.value)).sum::<u64>(), units);
+                let distinct: std::collections::BTreeSet<_> = found.iter().map(|held| held.mark).collect();
+                assert_eq!(distinct.len(), found.len());
             }
         }
     }

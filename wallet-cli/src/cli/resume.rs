@@ -1,7 +1,7 @@
 //! `annona-wallet resume`.
 
 use annona_wallet::{AgentError, Event};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Desk, Done, Problem, Report,

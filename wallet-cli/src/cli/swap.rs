@@ -1,19 +1,19 @@
-//! `annona-wallet swap`: vouchers of another site, or of smaller values.
+//! `annona-wallet swap`: the same vouchers at another site, or fresh ones in the place of some that somebody saw.
 
 use std::collections::BTreeMap;
 
 use annona_protocol::{
-    ids::{KeyIndex, LineId, Round, SiteId},
-    programme::{InForce, KeyCounts},
+    ids::{LineId, Round, SiteId},
+    programme::KeyCounts,
     voucher::Mark,
 };
 use clap::Args;
 
 use super::{
     Desk, Done, Problem, Report,
-    holder::{At, Held, Holder, free, keys_of},
-    names::{Amount, amount, find_line, round},
-    redeem::at_least,
+    holder::{At, Held, Holder, free},
+    names::{Amount, amount, round},
+    redeem::chosen,
     show,
 };
 
@@ -22,10 +22,10 @@ pub(super) struct Swap {
     /// The site that the vouchers are of: its number or name. Without it the one that was drawn for.
     #[arg(long, value_name = "SITE")]
     from: Option<String>,
-    /// The site that the new ones are for. Without it the same.
+    /// The site that the new ones are for. Without it the same: vouchers that somebody copied are worth nothing then.
     #[arg(long, value_name = "SITE")]
     to: Option<String>,
-    /// So many units of a line; again for more lines. Without it everything. Vouchers that are larger are broken up.
+    /// So many units of a line; again for more lines. Without it everything. Values stay as they are.
     #[arg(long = "line", value_name = "LINE=UNITS", value_parser = amount)]
     lines: Vec<Amount>,
     /// Another open round than the newest.
@@ -42,55 +42,32 @@ impl Swap {
         let to = self.to.as_deref().map_or(Ok(from), |site| holder.site(Some(site)))?;
         let (old, new) = self.plan(&holder, round, from, to)?;
         let count = holder.swap(round, &old, new)?;
+        if to != from {
+            holder.remember(to)?;
+        }
         let mut report = Report::default();
         report.line(desk.say("swapped", &[("count", count.into())]));
         report.set("round", round.0);
         report.set("from", from.0);
         report.set("to", to.0);
-        report.set("given", old.len());
         report.set("swapped", count);
         show::unfinished(desk, holder.wallet(), &mut report);
         Ok(report)
     }
 
-    /// The vouchers to give, and the keys of the new ones.
+    /// The vouchers to give, and the keys of the new ones: line, value and round stay, and how many they are (spec 5.6).
     fn plan(&self, holder: &Holder, round: Round, from: SiteId, to: SiteId) -> Result<(Vec<Mark>, KeyCounts), Problem> {
-        let view = holder.view(round)?;
         let held: Vec<Held> =
             free(holder.programme(), holder.wallet(), from).filter(|held| held.round == round).collect();
-        let total = |line: LineId| -> u64 {
-            held.iter().filter(|held| held.line == line).map(|held| u64::from(held.value)).sum()
-        };
-        let mut asked: BTreeMap<LineId, u64> = BTreeMap::new();
-        for amount in &self.lines {
-            *asked.entry(find_line(view.header, &amount.line)?).or_default() += amount.units;
-        }
-        if asked.is_empty() {
-            asked = held.iter().map(|held| (held.line, total(held.line))).collect();
-        }
-        let (mut old, mut counts) = (Vec::new(), BTreeMap::<KeyIndex, u32>::new());
-        for (line, units) in asked {
-            let of_line: Vec<Held> = held.iter().filter(|held| held.line == line).copied().collect();
-            let name = view.header.line(line).map_or_else(|| line.to_string(), |line| line.name.clone());
-            let (marks, rest) = at_least(&of_line, units).ok_or(Problem::NoChange { line: name.clone(), units })?;
-            old.extend(marks);
-            add(&mut counts, keys(&view, to, &name, units)?);
-            add(&mut counts, keys(&view, from, &name, rest)?);
-        }
-        if old.is_empty() {
+        let given = if self.lines.is_empty() { held } else { chosen(holder.view(round)?.header, &held, &self.lines)? };
+        if given.is_empty() {
             return Err(annona_wallet::WalletError::VoucherNotFree.into());
         }
-        Ok((old, counts.into_iter().collect()))
+        let mut kinds: BTreeMap<(LineId, u32), u32> = BTreeMap::new();
+        for held in &given {
+            *kinds.entry((held.line, held.value)).or_default() += 1;
+        }
+        let new = holder.keys_at(round, to, &kinds)?;
+        Ok((given.iter().map(|held| held.mark).collect(), new))
     }
-}
-
-fn keys(view: &InForce<'_>, site: SiteId, line: &str, units: u64) -> Result<KeyCounts, Problem> {
-    if units == 0 {
-        return Ok(KeyCounts::new());
-    }
-    keys_of(view, site, &[Amount { line: line.to_owned(), units }])
-}
-
-fn add(counts: &mut BTreeMap<KeyIndex, u32>, more: KeyCounts) {
-    more.into_iter().for_each(|(key, count)| *counts.entry(key).or_default() += count);
 }
