@@ -71,7 +71,7 @@ pub fn assert_nothing_shared(seen: &[Seen]) {
     assert!(distinct(seen.iter().map(|one| one.hello.random.clone()).collect()));
     assert!(distinct(seen.iter().map(|one| one.hello.session.clone()).collect()), "random, and no session's");
     assert!(distinct(seen.iter().map(|one| one.hello.extension(KEY_SHARE).unwrap().to_vec()).collect()));
-    for one in &seen {
+    for one in seen {
         for kind in [SESSION_TICKET, PRE_SHARED_KEY, EARLY_DATA, COOKIE] {
             assert!(one.hello.extension(kind).is_none(), "extension {kind}");
         }

@@ -5,6 +5,7 @@ use std::{
     io::{self, Write as _},
 };
 
+use annona_bearer::{CardError, CodeError, SheetError};
 use annona_protocol::{
     bucket::DirectoryError,
     programme::ManifestError,
@@ -12,7 +13,7 @@ use annona_protocol::{
     ticket::{TicketCodeError, TicketSlipError},
 };
 use annona_transport::{AddressError, TransportError};
-use annona_vault::{PassphraseError, VaultError};
+use annona_vault::{KeyFileError, PassphraseError, VaultError};
 use annona_wallet::{AgentError, LinkError, PhraseError, Refusal, RestoreError, WalletError, WalletFileError};
 use fluent_bundle::FluentValue;
 use serde_json::json;
@@ -41,6 +42,26 @@ pub(super) enum Problem {
     Phrase(#[from] PhraseError),
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    #[error(transparent)]
+    VoucherCode(#[from] CodeError),
+    #[error(transparent)]
+    Sheet(#[from] SheetError),
+    #[error(transparent)]
+    CardContent(#[from] CardError),
+    #[error("the card's file cannot be read or written")]
+    Card(#[source] io::Error),
+    #[error("the codes cannot be read")]
+    CodesUnread(#[source] io::Error),
+    #[error("halves of a split sheet come with one key slip")]
+    KeySlips,
+    #[error("a split sheet is printed with --split, another one without")]
+    SplitDiffers,
+    #[error("nothing with number {0} is packed")]
+    NoParcel(u32),
+    #[error("no visit waits for its goods")]
+    NoVisit,
     #[error("the words cannot be read")]
     WordsUnread(#[source] io::Error),
     #[error("words need --programme and --issuer")]
@@ -115,6 +136,18 @@ impl Problem {
             Self::Restore(error) => of_restore(error),
             Self::Phrase(error) => super::words::code(*error),
             Self::Envelope(_) => "envelope-damaged",
+            Self::KeyFile(KeyFileError::Exists(_)) => "file-exists",
+            Self::KeyFile(_) => "file-unwritable",
+            Self::VoucherCode(error) => of_code(*error),
+            Self::Sheet(SheetError::Count) => "nothing-to-redeem",
+            Self::Sheet(_) => "sheet",
+            Self::CardContent(error) => of_card(*error),
+            Self::Card(_) => "card-file",
+            Self::CodesUnread(_) => "codes-unread",
+            Self::KeySlips => "key-slips",
+            Self::SplitDiffers => "split-differs",
+            Self::NoParcel(_) => "no-parcel",
+            Self::NoVisit => "no-visit",
             Self::WordsUnread(_) => "words-unread",
             Self::WordsAlone => "words-alone",
             Self::HasWords => "has-words",
@@ -152,8 +185,9 @@ impl Problem {
         }
         match &*self.code() {
             "unreached" | "no-end" | "restore-later" => LATER,
-            "refused" | "answer-false" | "contradiction" | "nothing-to-redeem" | "nothing-owed" | "uncovered"
-            | "voucher-not-free" | "visit-open" | "pending" | "refresh-due" | "already-enrolled" => REFUSED,
+            "code-invalid" | "no-visit" | "no-parcel" | "refused" | "answer-false" | "contradiction"
+            | "nothing-to-redeem" | "nothing-owed" | "uncovered" | "voucher-not-free" | "visit-open" | "pending"
+            | "refresh-due" | "already-enrolled" => REFUSED,
             _ => CANNOT,
         }
     }
@@ -219,6 +253,10 @@ impl Problem {
             Self::Phrase(PhraseError::Count(count) | PhraseError::Word(count)) => (String::new(), (*count).into()),
             Self::Passphrase(PassphraseError::TooShort { least }) => (String::new(), (*least).into()),
             Self::Round(ManifestError::NotInForce(round)) => (String::new(), round.0.into()),
+            Self::KeyFile(KeyFileError::Exists(path) | KeyFileError::Write { path, .. }) => {
+                (path.display().to_string(), nothing)
+            }
+            Self::NoParcel(number) => (String::new(), (*number).into()),
             Self::UnknownSite(name) | Self::NoAddress(name) | Self::UnknownLine(name) => (name.clone(), nothing),
             Self::NoChange { line, units } => (line.clone(), (*units).into()),
             _ => (String::new(), nothing),
@@ -248,6 +286,26 @@ fn of_agent(error: &AgentError) -> &'static str {
         AgentError::Persist { .. } => "file-unwritable",
         AgentError::Tries(_) => "no-end",
         _ => "answer-false",
+    }
+}
+
+fn of_code(error: CodeError) -> &'static str {
+    match error {
+        CodeError::OtherProgramme => "code-programme",
+        CodeError::UnknownKey => "code-key",
+        CodeError::Invalid => "code-invalid",
+        CodeError::OtherKeySlip => "key-slips",
+        CodeError::NotACode | CodeError::OtherKind => "code-foreign",
+        _ => "code-damaged",
+    }
+}
+
+fn of_card(error: CardError) -> &'static str {
+    match error {
+        CardError::Closed => "card-pin",
+        CardError::Full => "card-full",
+        CardError::ShortPin => "card-short-pin",
+        _ => "card-damaged",
     }
 }
 
@@ -292,6 +350,7 @@ fn of_wallet(error: &WalletError) -> &'static str {
         WalletError::VoucherNotFree => "voucher-not-free",
         WalletError::NothingToRedeem => "nothing-to-redeem",
         WalletError::VisitOpen => "visit-open",
+        WalletError::NoParcel => "no-parcel",
         WalletError::NoSlip => "nothing-owed",
         WalletError::Change { .. } => "values",
         WalletError::Manifest(_) => "round-not-open",
@@ -304,6 +363,17 @@ pub(crate) const CODES: &[&str] = &[
     "already-enrolled",
     "address",
     "answer-false",
+    "card-damaged",
+    "card-file",
+    "card-full",
+    "card-pin",
+    "card-short-pin",
+    "code-damaged",
+    "code-foreign",
+    "code-invalid",
+    "code-key",
+    "code-programme",
+    "codes-unread",
     "contradiction",
     "copied",
     "envelope-damaged",
@@ -319,11 +389,14 @@ pub(crate) const CODES: &[&str] = &[
     "folder",
     "folder-permissions",
     "has-words",
+    "key-slips",
     "no-address",
     "no-change",
     "no-end",
     "no-file",
+    "no-parcel",
     "no-round",
+    "no-visit",
     "no-way",
     "no-words",
     "not-enrolled",
@@ -346,6 +419,8 @@ pub(crate) const CODES: &[&str] = &[
     "restore-later",
     "restore-small",
     "round-not-open",
+    "sheet",
+    "split-differs",
     "state-too-long",
     "ticket-alone",
     "ticket-amends",

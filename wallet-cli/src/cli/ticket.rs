@@ -18,6 +18,9 @@ use super::{Desk, Problem};
 /// More than any slip, envelope or list of words has.
 const MAX_BYTES: usize = 1024;
 
+/// More than all codes of the longest sheet have.
+const MAX_LINES: usize = 64 * 1024;
+
 /// Where a ticket's text comes from.
 #[derive(Args)]
 pub(super) struct Source {
@@ -61,6 +64,15 @@ pub(super) fn secret_text(desk: &Desk, descriptor: Option<u32>, question: &str) 
         write!(io::stderr(), "{} ", desk.say(question, &[]))?;
     }
     first_line(io::stdin().lock())
+}
+
+/// All lines of standard input, without those that are empty.
+pub(super) fn secret_lines() -> io::Result<Vec<Zeroizing<String>>> {
+    let mut text = Zeroizing::new(Vec::with_capacity(MAX_LINES));
+    io::stdin().lock().take(MAX_LINES as u64).read_to_end(&mut text)?;
+    let text = std::str::from_utf8(&text).map_err(io::Error::other)?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    Ok(lines.map(|line| Zeroizing::new(line.to_owned())).collect())
 }
 
 /// Reads to the first line end, or to the end.
