@@ -21,6 +21,7 @@ mod tests;
 
 use annona_protocol::{
     ids::{ProgrammeId, Round},
+    secret::SecretBytes,
     voucher::Voucher,
 };
 use zeroize::Zeroizing;
@@ -120,16 +121,18 @@ impl Sheet {
         Self::new(text, vouchers, |voucher| VoucherCode::of(programme, voucher).to_qr())
     }
 
-    /// A sheet whose codes are halves, of no use without the key slip.
+    /// A sheet whose codes are halves, of no use without the key slip that `seed` makes. The seed is fresh for each sheet, and
+    /// kept to print the same one again.
     ///
     /// # Errors
     /// [`SheetError::Count`].
     pub fn split(
         text: SheetText,
         programme: &ProgrammeId,
-        key_slip: KeySlip,
+        seed: SecretBytes,
         vouchers: &[(&Voucher, Printed)],
     ) -> Result<Self, SheetError> {
+        let key_slip = KeySlip::from_seed(programme, seed);
         let sheet = Self::new(text, vouchers, |voucher| key_slip.split(programme, voucher).to_qr())?;
         Ok(Self { key_slip: Some(key_slip), ..sheet })
     }

@@ -53,8 +53,9 @@ const FRENCH: Words = Words {
     key_slip_use: "Ce billet va avec la feuille de bons qui porte le même signe. L’un ne sert pas sans l’autre : gardez-les à des \
                    endroits différents et apportez les deux. Ne montrez ce billet que sur le site de distribution, et \
                    reprenez-le.",
-    mark: "Signe",
-    site: "Site",
+    // With the space that French has before a colon.
+    mark: "Signe\u{a0}",
+    site: "Site\u{a0}",
     any_site: "tous",
     round: "Cycle",
     page: "Page",

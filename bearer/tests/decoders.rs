@@ -11,7 +11,7 @@ use std::{
 };
 
 use annona_bearer::{
-    Backdrop, Code, CodeError, KeySlip, Printed, Sheet, SheetText, Symbol,
+    Backdrop, Code, CodeError, Printed, Sheet, SheetText, Symbol,
     frames::{self, Collector, Progress},
 };
 use annona_protocol::{
@@ -85,8 +85,8 @@ impl World {
     }
 
     fn split(&self, language: &str) -> Sheet {
-        let slip = KeySlip::from_seed(&self.id(), SecretBytes::new([42; 32]));
-        Sheet::split(text(language), &self.id(), slip, &self.printed(language, false)).unwrap()
+        let seed = SecretBytes::new([42; 32]);
+        Sheet::split(text(language), &self.id(), seed, &self.printed(language, false)).unwrap()
     }
 }
 
@@ -369,8 +369,8 @@ fn nothing_overlaps_however_long_texts_are() {
                 agency: vec![agency; times].join(" "),
                 programme: vec![programme; times].join(" "),
             };
-            let slip = KeySlip::from_seed(&WORLD.id(), SecretBytes::new([42; 32]));
-            let sheet = Sheet::split(text, &WORLD.id(), slip, &WORLD.printed(language, is_long)).unwrap();
+            let seed = SecretBytes::new([42; 32]);
+            let sheet = Sheet::split(text, &WORLD.id(), seed, &WORLD.printed(language, is_long)).unwrap();
             let (pdf, slip) = (sheet.pdf().unwrap(), sheet.key_slip_pdf().unwrap().unwrap());
             show(&format!("long-{is_long}-{language}"), &pdf);
             for (document, pdf) in [("sheet", &pdf), ("key slip", &slip)] {

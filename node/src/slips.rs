@@ -7,6 +7,7 @@
 //! On a printed slip the case id stands on a stub of its own: whoever hands the slip out cuts it off, so that a lost slip names
 //! nobody.
 
+mod amends;
 mod pdf;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use annona_protocol::{
 };
 use zeroize::Zeroizing;
 
+pub use self::amends::{AmendSlips, AmendSlipsError};
 use crate::{
     caseload::import::Identity,
     keys::{KeyFileError, erase, write_new, write_new_with},
@@ -99,6 +101,8 @@ impl SlipError {
     }
 }
 
+/// The columns of a CSV with slips.
+const COLUMNS: [&str; 4] = ["case_id", "site", "ticket_code", "qr"];
 /// How files with slips begin.
 const BEGINNINGS: [&[u8]; 2] = [b"case_id,site,ticket_code,qr", b"%PDF-"];
 
@@ -152,7 +156,7 @@ impl SlipSheet {
         let texts = codes.iter().map(|code| self.qr(code)).collect::<Result<Vec<_>, _>>()?;
         write_new_with(path, |file| {
             let mut writer = csv::Writer::from_writer(io::BufWriter::new(file));
-            writer.write_record(["case_id", "site", "ticket_code", "qr"])?;
+            writer.write_record(COLUMNS)?;
             for ((identity, code), qr) in identities.iter().zip(codes).zip(&texts) {
                 let case_id = harmless(identity.case_id());
                 let site = harmless(identity.site().map_or("", |site| site.as_str()));

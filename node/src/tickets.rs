@@ -173,6 +173,11 @@ impl PreparedLot {
         &self.codes
     }
 
+    /// The row of each grant, in the order of [`PreparedLot::grants`].
+    pub fn order(&self) -> impl Iterator<Item = usize> + '_ {
+        self.places.iter().map(|place| place.row)
+    }
+
     /// What the store keeps of each ticket, in the order of the leaves. Made one by one: paths of a large lot fill gigabytes.
     pub fn grants(&self) -> impl Iterator<Item = TicketGrant> + '_ {
         (0u64..).zip(&self.places).map(|(index, place)| {

@@ -84,7 +84,7 @@ impl RecoveryKeys {
 
     /// The id of a slot.
     pub fn id(&self, kind: SlotKind, round: Round, index: u32) -> [u8; 32] {
-        transcript::hash(registry::SLOT_ID, &*self.input(kind, round, index))
+        transcript::hash(registry::SLOT_ID, &self.input(kind, round, index))
     }
 
     /// `seed || programme || kind || round || index`, the last two as `u32`.
@@ -99,7 +99,7 @@ impl RecoveryKeys {
     }
 
     fn cipher(&self, kind: SlotKind, round: Round, index: u32) -> XChaCha20Poly1305 {
-        let key = Zeroizing::new(transcript::hash(registry::SLOT_KEY, &*self.input(kind, round, index)));
+        let key = Zeroizing::new(transcript::hash(registry::SLOT_KEY, &self.input(kind, round, index)));
         XChaCha20Poly1305::new((&*key).into())
     }
 

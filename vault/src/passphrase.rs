@@ -34,6 +34,11 @@ impl Passphrase {
         self.0.clone()
     }
 
+    /// Borrows the text, for a key derivation that is not age's: the name marks every use of a secret.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
     fn characters(&self) -> usize {
         self.0.expose_secret().chars().count()
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use annona_protocol::{
     ids::{ProgrammeId, SiteId},
+    secret::SecretBytes,
     signature::PublicKey,
 };
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ pub(crate) struct State {
     pub(crate) language: Option<String>,
     /// The SOCKS5 proxy for all traffic.
     pub(crate) proxy: Option<String>,
+    /// What the recovery words stand for, if there are any.
+    pub(crate) words: Option<SecretBytes>,
     /// Nothing before a ticket was used.
     pub(crate) membership: Option<Membership>,
 }
@@ -105,7 +108,12 @@ mod tests {
             site: Some(SiteId(1)),
             wallet: Zeroizing::new(vec![4; 300]),
         };
-        State { language: Some("ar".into()), proxy: Some("127.0.0.1:9050".into()), membership: Some(membership) }
+        State {
+            language: Some("ar".into()),
+            proxy: Some("127.0.0.1:9050".into()),
+            words: Some(SecretBytes::new([5; 32])),
+            membership: Some(membership),
+        }
     }
 
     #[test]

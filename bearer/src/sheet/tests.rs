@@ -37,8 +37,8 @@ fn letters_that_the_font_lacks_are_refused() {
     assert_eq!(sheet("Agency", ["Food", "دقيق", "Їжа"]), Ok(()));
     assert_eq!(sheet("Agency", ["Food", "家庭", "Food"]), Err(SheetError::Letters { voucher: 2 }));
     assert_eq!(sheet("家庭", ["Food", "Food", "Food"]), Err(SheetError::Letters { voucher: 0 }));
-    let slip = KeySlip::from_seed(&id, SecretBytes::new([1; 32]));
-    let split = Sheet::split(text("家庭"), &id, slip, &[(&vouchers[0], printed("Food"))]).unwrap();
+    let seed = SecretBytes::new([1; 32]);
+    let split = Sheet::split(text("家庭"), &id, seed, &[(&vouchers[0], printed("Food"))]).unwrap();
     assert_eq!(split.key_slip_pdf().unwrap().unwrap_err(), SheetError::Letters { voucher: 0 });
 }
 
@@ -58,9 +58,8 @@ fn a_sheet_is_done_when_every_code_was_scanned_back() {
     let (fixture, vouchers) = world();
     let id = fixture.programme.id();
     let list: Vec<_> = vouchers.iter().map(|voucher| (voucher, printed("Food"))).collect();
-    let slip = KeySlip::from_seed(&id, SecretBytes::new([1; 32]));
-    let slip_text = slip.to_qr();
-    let sheet = Sheet::split(text("Agency"), &id, slip, &list).unwrap();
+    let slip_text = KeySlip::from_seed(&id, SecretBytes::new([1; 32])).to_qr();
+    let sheet = Sheet::split(text("Agency"), &id, SecretBytes::new([1; 32]), &list).unwrap();
     let codes: Vec<&str> = sheet.codes().collect();
     let mut waiting = sheet.to_scan();
     assert_eq!(waiting.add(codes[1]), Ok(Piece::Voucher(2)));

@@ -21,7 +21,7 @@ use std::{
 };
 
 use annona_protocol::{
-    ids::Round,
+    ids::{Round, TicketHash},
     programme::{Header, LotTerms, Schema, TicketKind},
 };
 use zeroize::{Zeroize as _, Zeroizing};
@@ -43,6 +43,7 @@ const MAX_PROBLEMS: usize = 10_000;
 pub struct Mapping {
     case_id: String,
     site: Option<String>,
+    after: Option<String>,
     expires: Expiry,
     /// By the schema's order.
     attributes: Vec<(String, String)>,
@@ -56,7 +57,7 @@ enum Expiry {
 }
 
 impl Mapping {
-    /// Reads `field=column` pairs for a programme. Fields are `case_id`, `site`, `expires` and the attributes by their names
+    /// Reads `field=column` pairs for a programme. Fields are `case_id`, `site`, `expires`, `after` and the attributes by their names
     /// (`attribute.NAME` if one has the name of another field). What no pair names is looked for under its own name. With
     /// `expires` given, all cases expire in that round and no column is read for it.
     ///
@@ -75,7 +76,7 @@ impl Mapping {
                 return Err(MappingError::Pair);
             }
             let field = match field {
-                CASE_ID | SITE => field.to_owned(),
+                CASE_ID | SITE | AFTER => field.to_owned(),
                 EXPIRES if expires.is_some() => return Err(MappingError::ExpiresTwice),
                 EXPIRES => field.to_owned(),
                 other => match attribute(other) {
@@ -96,14 +97,28 @@ impl Mapping {
             case_id: of(CASE_ID, CASE_ID),
             expires: expires.map_or_else(|| Expiry::Column(of(EXPIRES, EXPIRES)), Expiry::Fixed),
             site: columns.remove(SITE),
+            after: columns.remove(AFTER),
             attributes,
         })
+    }
+
+    /// Each case names the one whose amend comes first, in the column that is mapped to `after`, or that has this name.
+    #[must_use]
+    pub fn with_after(mut self) -> Self {
+        self.after.get_or_insert_with(|| AFTER.to_owned());
+        self
+    }
+
+    /// Whether a column says whose amend comes first.
+    pub fn has_after(&self) -> bool {
+        self.after.is_some()
     }
 }
 
 const CASE_ID: &str = "case_id";
 const SITE: &str = "site";
 const EXPIRES: &str = "expires";
+const AFTER: &str = "after";
 
 /// What the agency calls a case: for its slip only. Cannot be cloned or serialized, shows nothing in `Debug`, and is wiped on
 /// drop.
@@ -161,7 +176,18 @@ impl fmt::Debug for Identity {
 pub struct Cases {
     identities: Vec<Identity>,
     tickets: Vec<TicketRow>,
+    /// Of each case, if the mapping has a column for it.
+    after: Vec<After>,
     ignored_columns: Vec<String>,
+    is_workbook: bool,
+}
+
+/// The case whose amend comes first, and where it is named.
+#[derive(Debug)]
+struct After {
+    row: u64,
+    column: usize,
+    case: Identity,
 }
 
 impl Cases {
@@ -191,9 +217,15 @@ impl Cases {
             columns: None,
             first_row: HashMap::new(),
             problems: Vec::new(),
-            cases: Self { identities: Vec::new(), tickets: Vec::new(), ignored_columns: Vec::new() },
+            cases: Self {
+                identities: Vec::new(),
+                tickets: Vec::new(),
+                after: Vec::new(),
+                ignored_columns: Vec::new(),
+                is_workbook: content.starts_with(b"PK\x03\x04"),
+            },
         };
-        let is_workbook = content.starts_with(b"PK\x03\x04");
+        let is_workbook = import.cases.is_workbook;
         if is_workbook {
             sheet::workbook(content, &mut |row| import.row(row))?;
         } else {
@@ -219,6 +251,22 @@ impl Cases {
     /// Headings of columns that the import did not read. Whoever imports is to be told.
     pub fn ignored_columns(&self) -> &[String] {
         &self.ignored_columns
+    }
+
+    /// The amend ticket that has to be used before the ticket of each case, in the order of the file; nothing if the mapping has
+    /// no column `after`. `find` gives the ticket of a case's amend.
+    ///
+    /// # Errors
+    /// [`ImportError::Rows`] names every row whose case has none.
+    pub fn after(&self, find: impl Fn(&str) -> Option<TicketHash>) -> Result<Vec<TicketHash>, ImportError> {
+        let (mut found, mut problems) = (Vec::with_capacity(self.after.len()), Vec::new());
+        for After { row, column, case } in &self.after {
+            match find(case.case_id()) {
+                Some(ticket) => found.push(ticket),
+                None => problems.push(ImportProblem::at(*row, *column, AFTER, Reason::NoAmend)),
+            }
+        }
+        if problems.is_empty() { Ok(found) } else { Err(ImportProblems::new(problems, self.is_workbook).into()) }
     }
 
     /// Parts what only slips may carry from what tickets grant; both in the order of the file.
@@ -255,6 +303,7 @@ struct Columns {
     case_id: usize,
     site: Option<usize>,
     expires: Option<usize>,
+    after: Option<usize>,
     attributes: Vec<usize>,
     width: usize,
 }
@@ -300,6 +349,7 @@ impl Import<'_> {
             Expiry::Column(column) => Some(required(EXPIRES, column)?),
             Expiry::Fixed(_) => None,
         };
+        let after = mapping.after.as_ref().map(|column| required(AFTER, column)).transpose()?;
         let attributes = mapping.attributes.iter().map(|(field, column)| required(field, column));
         let attributes = attributes.collect::<Result<Vec<_>, _>>()?;
         let site = match &mapping.site {
@@ -315,10 +365,11 @@ impl Import<'_> {
                 ImportError::MissingColumns { row: row.number, missing }
             });
         }
-        let read: Vec<usize> = attributes.iter().copied().chain([case_id]).chain(site).chain(expires).collect();
+        let others = [site, expires, after].into_iter().flatten();
+        let read: Vec<usize> = attributes.iter().copied().chain([case_id]).chain(others).collect();
         let ignored = headings.iter().enumerate().filter(|(at, _)| !read.contains(at));
         self.cases.ignored_columns = ignored.map(|(_, heading)| heading.clone()).collect();
-        Ok(Columns { case_id, site, expires, attributes, width: headings.len() })
+        Ok(Columns { case_id, site, expires, after, attributes, width: headings.len() })
     }
 
     fn case(&mut self, columns: &Columns, row: &Row<'_>) {
@@ -352,6 +403,10 @@ impl Import<'_> {
             }
             (Expiry::Column(_), None) => None,
         };
+        let after = columns.after.and_then(|column| {
+            let case = row.identifier(column).and_then(|id| Identity::new(&id, None));
+            self.keep(row, column, AFTER, case).map(|case| After { row: row.number, column, case })
+        });
         let mut attributes = Vec::with_capacity(columns.attributes.len());
         for (at, attribute) in columns.attributes.iter().zip(&self.schema.attributes) {
             let number = row.number_in(*at, attribute.min..=attribute.max);
@@ -367,6 +422,7 @@ impl Import<'_> {
             && let Ok(expires) = u32::try_from(expires)
         {
             self.cases.identities.push(identity);
+            self.cases.after.extend(after);
             self.cases.tickets.push(TicketRow { expires: Round(expires), attributes });
         }
     }
@@ -425,7 +481,7 @@ impl Row<'_> {
 }
 
 /// 128 bits of a hash: two of a file's ids collide with probability 2^-88 at most.
-fn fingerprint(case_id: &str) -> u128 {
+pub(crate) fn fingerprint(case_id: &str) -> u128 {
     let hash = blake3::hash(case_id.as_bytes());
     hash.as_bytes().iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
 }

@@ -199,6 +199,8 @@ pub enum Reason {
     Date,
     /// A number that a spreadsheet has rounded.
     Rounded,
+    /// A case that the slips of the amends do not have.
+    NoAmend,
 }
 
 impl fmt::Display for Reason {
@@ -228,6 +230,9 @@ impl fmt::Display for Reason {
             }
             Self::CellError => f.write_str("shows an error of the spreadsheet; correct its formula"),
             Self::Date => f.write_str("is a date or time; format the column as text or number and type it again"),
+            Self::NoAmend => f.write_str(
+                "is no case of the amends' slips; write the number of the case that is amended, or give the slips of its lot",
+            ),
             Self::Rounded => f.write_str(
                 "is a number of more than 15 digits, which the spreadsheet rounds; format the column as text and import the \
                  data again",

@@ -13,7 +13,7 @@ use annona_node::{
     runner::{Node, witnesses},
     server::Config,
     service::issuer::{Grant, IssuerService, LostSums, LotPlan},
-    slips::{self, SlipSheet},
+    slips::{self, AmendSlips, SlipSheet},
     sync::{
         Mirror,
         headquarters::{Headquarters as _, Local, Remote},
@@ -23,7 +23,7 @@ use annona_node::{
 };
 use annona_protocol::{
     ids::{LotId, ProgrammeId, Round},
-    programme::Announcement,
+    programme::{Announcement, TicketKind},
     signature::PublicKey,
     wire::Message as _,
 };
@@ -204,7 +204,8 @@ pub(super) enum Tickets {
         /// The lot, as the programme's file numbers it.
         #[arg(long)]
         lot: u32,
-        /// Which column holds what: field=column, fields being case_id, site, expires and the programme's attributes.
+        /// Which column holds what: field=column, fields being case_id, site, expires, the programme's attributes, and for splits
+        /// after: the case that has to be amended first.
         #[arg(long, value_name = "FIELD=COLUMN")]
         map: Vec<String>,
         /// One expiry for all cases.
@@ -219,6 +220,13 @@ pub(super) enum Tickets {
         /// The issuer's address, to be printed into the slips' codes.
         #[arg(long, value_name = "URL")]
         server: Option<String>,
+        /// For a lot of splits: the CSV of slips of the lot of amends that reduce the households which the new ones leave. Each
+        /// ticket becomes valid when the amend of the case in the column `after` has been made.
+        #[arg(long, value_name = "FILE")]
+        after: Option<PathBuf>,
+        /// For a lot of splits that reduce no household, such as new arrivals: valid at once.
+        #[arg(long, conflicts_with = "after")]
+        independent: bool,
         /// The proposal to write.
         #[arg(long, value_name = "FILE")]
         proposal: PathBuf,
@@ -423,17 +431,38 @@ fn approve(paths: &[PathBuf], opened: &Opened) -> anyhow::Result<()> {
 }
 
 fn import_tickets(import: &Tickets) -> anyhow::Result<()> {
-    let Tickets::Import { caseload, lot, map, expires, slips, print, server, proposal, opened } = import else {
+    let Tickets::Import { caseload, lot, map, expires, slips, print, server, after, independent, proposal, opened } =
+        import
+    else {
         return Ok(());
     };
     let (_, service) = opened.open()?;
     let header = service.with_programme(|programme| programme.latest().clone());
     let terms = header.lot(LotId(*lot)).with_context(|| format!("the programme's file names no lot {lot}"))?;
-    let mapping = Mapping::parse(map, *expires, &header.schema)?;
+    let mut mapping = Mapping::parse(map, *expires, &header.schema)?;
+    let is_split = terms.kind == TicketKind::Split;
+    anyhow::ensure!(
+        is_split || (after.is_none() && !independent),
+        "lot {lot} is of no splits: leave --after and --independent out"
+    );
+    anyhow::ensure!(
+        !is_split || after.is_some() || *independent,
+        "lot {lot} is of splits: give --after with the CSV of the amends' slips, or --independent if no household is reduced"
+    );
+    anyhow::ensure!(
+        after.is_some() || !mapping.has_after(),
+        "a column is mapped to `after`: give --after with the amends' slips"
+    );
+    let amends = after.as_deref().map(|path| AmendSlips::read(path, header.programme_id())).transpose()?;
+    if amends.is_some() {
+        mapping = mapping.with_after();
+    }
     let cases = Cases::open(caseload, &mapping, &header, terms)?;
     for column in cases.ignored_columns() {
         say(format!("column {column:?} is not used"))?;
     }
+    let first = amends.map_or(Ok(Vec::new()), |amends| cases.after(|case| amends.ticket(case)))?;
+    service.check_amends(&first)?;
     let (identities, rows) = cases.into_parts();
     let prepared = PreparedLot::new(header.programme_id(), &header.schema, terms, rows, &mut random::os())?;
     let sheet = SlipSheet::new(&header, terms.kind, server.as_deref())?;
@@ -443,7 +472,8 @@ fn import_tickets(import: &Tickets) -> anyhow::Result<()> {
         sheet.write_pdf(print, &identities, prepared.codes())?;
     }
     let plan = LotPlan { lot: prepared.lot(), count: prepared.count(), root: prepared.root() };
-    let grants = prepared.grants().map(|grant| Grant { grant, after: None });
+    let grants = prepared.grants().zip(prepared.order());
+    let grants = grants.map(|(grant, row)| Grant { grant, after: first.get(row).copied() });
     service.import_lot(&plan, grants, &mut random::os())?;
     write(proposal, &prepared.proposal().to_bytes())?;
     say(format!("{} tickets; let the officers sign {}", plan.count, proposal.display()))

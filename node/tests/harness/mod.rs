@@ -64,7 +64,7 @@ pub struct Prepared {
     pub codes: Vec<TicketCode>,
 }
 
-fn sign(mut proposal: Proposal, officers: &[OfficerKey], before: Option<&Header>) -> Proposal {
+pub fn sign(mut proposal: Proposal, officers: &[OfficerKey], before: Option<&Header>) -> Proposal {
     for officer in &officers[..2] {
         proposal.sign(officer, before).unwrap();
     }
@@ -92,13 +92,18 @@ fn authored(plan: Plan, sites: &[SigningKey], witness: &SigningKey, officers: &[
 }
 
 pub fn prepare(plan: Plan) -> Prepared {
+    prepare_where(plan, |text| text)
+}
+
+/// The same with another programme's file.
+pub fn prepare_where(plan: Plan, change: impl FnOnce(String) -> String) -> Prepared {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| -> PathBuf { folder.path().join(name) };
     let officers: Vec<OfficerKey> = (0..3).map(|_| OfficerKey::generate(&mut rng())).collect();
     let sites: Vec<SiteHome> = (1..=3).map(|at| SiteHome::new(&path(&format!("site-{at}")))).collect();
     let site_keys: Vec<SigningKey> = sites.iter().map(|site| site.make_key(&passphrase(), QUICK).unwrap()).collect();
     let witness = annona_node::authoring::signing_key(&mut rng());
-    let text = authored(plan, &site_keys, &witness, &officers);
+    let text = change(authored(plan, &site_keys, &witness, &officers));
     let draft = Draft::parse(&text, "programme.toml").unwrap();
 
     let issuer = IssuerHome::new(&path("issuer"));

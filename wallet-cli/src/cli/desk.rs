@@ -112,6 +112,12 @@ impl Stored {
         self.vault.save(&self.state.encode())
     }
 
+    /// Makes a changed wallet durable.
+    pub(super) fn keep(&mut self, wallet: &Wallet) -> Result<(), Problem> {
+        self.state.membership.as_mut().ok_or(Problem::NotEnrolled)?.wallet = wallet.encode();
+        Ok(self.save()?)
+    }
+
     pub(super) fn membership(&self) -> Result<&Membership, Problem> {
         self.state.membership.as_ref().ok_or(Problem::NotEnrolled)
     }

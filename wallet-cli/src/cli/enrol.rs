@@ -24,7 +24,7 @@ pub(super) struct Enrol {
     split: bool,
 }
 
-fn programme(text: &str) -> Result<ProgrammeId, &'static str> {
+pub(super) fn programme(text: &str) -> Result<ProgrammeId, &'static str> {
     let mut id = [0; 32];
     hex::decode_to_slice(text, &mut id).map_err(|_| "a programme has 64 hexadecimal digits; the agency prints them")?;
     Ok(ProgrammeId(id))

@@ -13,8 +13,8 @@ use annona_protocol::{
 };
 use annona_transport::{Client, Options, Server};
 use annona_wallet::{
-    Agent, AgentError, Choice, Endpoint, Handover, HttpLink, Link as _, LinkError, Persist, Resumed, Task, Wallet,
-    WalletError,
+    Agent, AgentError, Choice, Endpoint, Handover, HttpLink, Link as _, LinkError, Persist, Restored, Resumed, Task,
+    Wallet, WalletError,
 };
 use rand::rngs::SysRng;
 use rand_core::UnwrapErr;
@@ -66,6 +66,10 @@ impl Holder {
             let issuer = patiently(desk, || HttpLink::pin(id, origin, &options))?;
             let link = HttpLink::new(Client::new(issuer.clone(), &options)?);
             let (announcement, _) = patiently(desk, || link.announcement(id))?;
+            let mut wallet = Wallet::new(id);
+            if let Some(seed) = &stored.state.words {
+                wallet.set_words(seed.expose())?;
+            }
             let membership = Membership {
                 programme: id,
                 issuer: issuer.url,
@@ -73,7 +77,7 @@ impl Holder {
                 announcement,
                 sites: BTreeMap::new(),
                 site: None,
-                wallet: Wallet::new(id).encode(),
+                wallet: wallet.encode(),
             };
             stored.state.membership = Some(membership);
             stored.save()?;
@@ -239,6 +243,15 @@ impl Holder {
         Ok(self.agent.collect(&view, holder, &mut self.rng)?)
     }
 
+    /// Takes back what the issuer's slots bring.
+    pub(super) fn restore(&mut self) -> Result<Restored, Problem> {
+        let log_size = {
+            let stored = self.stored.borrow();
+            announced_sized(stored.membership()?)?.1
+        };
+        Ok(self.agent.restore(&self.programme, log_size, &mut self.rng)?)
+    }
+
     pub(super) fn resume(&mut self) -> Result<Vec<Resumed>, AgentError> {
         self.agent.resume(&self.programme, &mut self.rng)
     }
@@ -334,10 +347,15 @@ pub(super) fn keys_of(view: &InForce<'_>, site: SiteId, asked: &[Amount]) -> Res
 
 /// The programme of the announcement in the file.
 pub(super) fn announced(membership: &Membership) -> Result<Programme, Problem> {
+    announced_sized(membership).map(|(programme, _)| programme)
+}
+
+/// The same with the size of the log that proves it.
+fn announced_sized(membership: &Membership) -> Result<(Programme, u64), Problem> {
     // It was verified before it was kept; what does not verify now was damaged.
     let damaged = Problem::State(crate::state::StateError::Malformed);
     let announcement = Announcement::decode(&membership.announcement).ok();
-    announcement.and_then(|announcement| announcement.verify(membership.programme).ok()).ok_or(damaged)
+    announcement.and_then(|announcement| announcement.verify_sized(membership.programme).ok()).ok_or(damaged)
 }
 
 fn issuer(membership: &Membership, options: &Options) -> Result<Client, Problem> {

@@ -4,24 +4,30 @@
 
 mod amend;
 mod backup;
+mod card;
 mod collect;
 mod desk;
 mod draw;
 mod enrol;
 mod files;
+mod gift;
 mod holder;
 mod names;
 mod new;
 mod pin;
+mod print;
 mod problem;
 mod receipts;
+mod received;
 mod redeem;
 mod report;
+mod restore;
 mod resume;
 mod show;
 mod site;
 mod swap;
 mod ticket;
+mod words;
 
 use std::{
     io::{self, Write as _},
@@ -77,6 +83,10 @@ pub(crate) struct Global {
 enum Command {
     /// Makes a wallet: an empty, encrypted file.
     New(new::New),
+    /// Takes a lost wallet back with its recovery words, or takes over what a copy of the wallet did.
+    Restore(restore::Restore),
+    /// Recovery words: shows them, or makes them.
+    Words(words::Words),
     /// Uses a ticket: its text comes from --ticket-fd, from standard input, or from the terminal.
     Enrol(enrol::Enrol),
     /// Draws vouchers for what is due in this round.
@@ -85,6 +95,21 @@ enum Command {
     Show(show::Show),
     /// Gives vouchers to a site for goods or cash.
     Redeem(redeem::Redeem),
+    /// Says that the goods of a visit came, or with --not that they never did.
+    Received(received::Received),
+    /// Prints vouchers as a sheet of square codes, for whoever has no telephone.
+    Print(print::Print),
+    /// Reads a printed sheet back, a code a line from standard input: once all were read the vouchers are erased here.
+    ReadBack(print::ReadBack),
+    /// Gives vouchers to another wallet: whoever reads the codes can redeem them.
+    Give(gift::Give),
+    /// Takes vouchers from another wallet or from paper, a code a line from standard input.
+    Take(gift::Take),
+    /// Takes back what was packed for paper, a card or another wallet, and was not used.
+    Unpack(gift::Unpack),
+    /// Storage cards.
+    #[command(subcommand)]
+    Card(card::Command),
     /// Collects what a site still owes.
     Collect(collect::Collect),
     /// Exchanges vouchers for the same of another site, or for fresh ones if somebody saw them.
@@ -114,10 +139,19 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let mut desk = Desk::new(global);
     let done = match command {
         Command::New(command) => command.run(&mut desk),
+        Command::Restore(command) => command.run(&mut desk),
+        Command::Words(command) => command.run(&mut desk),
         Command::Enrol(command) => command.run(&mut desk),
         Command::Draw(command) => command.run(&mut desk),
         Command::Show(command) => command.run(&mut desk),
         Command::Redeem(command) => command.run(&mut desk),
+        Command::Received(command) => command.run(&mut desk),
+        Command::Print(command) => command.run(&mut desk),
+        Command::ReadBack(command) => command.run(&mut desk),
+        Command::Give(command) => command.run(&mut desk),
+        Command::Take(command) => command.run(&mut desk),
+        Command::Unpack(command) => command.run(&mut desk),
+        Command::Card(command) => command.run(&mut desk),
         Command::Collect(command) => command.run(&mut desk),
         Command::Swap(command) => command.run(&mut desk),
         Command::Amend(command) => command.run(&mut desk),

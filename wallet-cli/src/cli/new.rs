@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
+use annona_protocol::secret::SecretBytes;
 use annona_vault::{VAULT_WORK_FACTOR, Vault};
 use clap::Args;
+use rand::rngs::SysRng;
+use rand_core::UnwrapErr;
 
-use super::{Desk, Done, Report};
+use super::{Desk, Done, Report, words};
 use crate::state::State;
 
 #[derive(Args)]
@@ -15,6 +18,9 @@ pub(super) struct New {
     file: PathBuf,
     #[command(flatten)]
     cost: Cost,
+    /// Makes recovery words and prints them once: who loses the phone takes the wallet back with them, and so can whoever finds them.
+    #[arg(long)]
+    words: bool,
 }
 
 /// How hard a PIN is to guess for whoever has the file.
@@ -30,6 +36,7 @@ impl New {
         let state = State {
             language: desk.global.language.map(|language| language.tag().to_owned()),
             proxy: desk.global.proxy.clone().filter(|proxy| proxy != "none"),
+            words: self.words.then(|| SecretBytes::random(&mut UnwrapErr(SysRng))),
             membership: None,
         };
         // A proxy that cannot be used is found now.
@@ -46,6 +53,9 @@ impl New {
         report.line(desk.say("new-made", &[("file", file.as_str().into())]));
         report.line(desk.say("new-next", &[]));
         report.set("file", &file);
+        if let Some(seed) = &state.words {
+            words::tell(desk, seed, &mut report);
+        }
         Ok(report)
     }
 }

@@ -5,13 +5,16 @@ use std::{
     io::{self, Write as _},
 };
 
+use annona_bearer::{CardError, CodeError, SheetError};
 use annona_protocol::{
+    bucket::DirectoryError,
     programme::ManifestError,
+    recovery::EnvelopeError,
     ticket::{TicketCodeError, TicketSlipError},
 };
 use annona_transport::{AddressError, TransportError};
-use annona_vault::{PassphraseError, VaultError};
-use annona_wallet::{AgentError, LinkError, Refusal, WalletError, WalletFileError};
+use annona_vault::{KeyFileError, PassphraseError, VaultError};
+use annona_wallet::{AgentError, LinkError, PhraseError, Refusal, RestoreError, WalletError, WalletFileError};
 use fluent_bundle::FluentValue;
 use serde_json::json;
 
@@ -33,6 +36,40 @@ pub(super) enum Problem {
     Slip(#[from] TicketSlipError),
     #[error(transparent)]
     Code(#[from] TicketCodeError),
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    #[error(transparent)]
+    Phrase(#[from] PhraseError),
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    #[error(transparent)]
+    VoucherCode(#[from] CodeError),
+    #[error(transparent)]
+    Sheet(#[from] SheetError),
+    #[error(transparent)]
+    CardContent(#[from] CardError),
+    #[error("the card's file cannot be read or written")]
+    Card(#[source] io::Error),
+    #[error("the codes cannot be read")]
+    CodesUnread(#[source] io::Error),
+    #[error("halves of a split sheet come with one key slip")]
+    KeySlips,
+    #[error("a split sheet is printed with --split, another one without")]
+    SplitDiffers,
+    #[error("nothing with number {0} is packed")]
+    NoParcel(u32),
+    #[error("no visit waits for its goods")]
+    NoVisit,
+    #[error("the words cannot be read")]
+    WordsUnread(#[source] io::Error),
+    #[error("words need --programme and --issuer")]
+    WordsAlone,
+    #[error("this wallet has recovery words")]
+    HasWords,
+    #[error("this wallet has no recovery words")]
+    NoWords,
     #[error("the ticket's text cannot be read")]
     TicketUnread(#[source] io::Error),
     #[error("a typed ticket code needs --programme and --issuer")]
@@ -96,6 +133,25 @@ impl Problem {
             Self::State(StateError::Malformed) | Self::WalletFile(_) => "file-damaged",
             Self::Slip(error) => return error.code().replace('_', "-"),
             Self::Code(error) => return error.code().replace('_', "-"),
+            Self::Restore(error) => of_restore(error),
+            Self::Phrase(error) => super::words::code(*error),
+            Self::Envelope(_) => "envelope-damaged",
+            Self::KeyFile(KeyFileError::Exists(_)) => "file-exists",
+            Self::KeyFile(_) => "file-unwritable",
+            Self::VoucherCode(error) => of_code(*error),
+            Self::Sheet(SheetError::Count) => "nothing-to-redeem",
+            Self::Sheet(_) => "sheet",
+            Self::CardContent(error) => of_card(*error),
+            Self::Card(_) => "card-file",
+            Self::CodesUnread(_) => "codes-unread",
+            Self::KeySlips => "key-slips",
+            Self::SplitDiffers => "split-differs",
+            Self::NoParcel(_) => "no-parcel",
+            Self::NoVisit => "no-visit",
+            Self::WordsUnread(_) => "words-unread",
+            Self::WordsAlone => "words-alone",
+            Self::HasWords => "has-words",
+            Self::NoWords => "no-words",
             Self::TicketUnread(_) => "ticket-unread",
             Self::TicketAlone => "ticket-alone",
             Self::TicketAmends => "ticket-amends",
@@ -128,9 +184,10 @@ impl Problem {
             return LATER;
         }
         match &*self.code() {
-            "unreached" | "no-end" => LATER,
-            "refused" | "answer-false" | "contradiction" | "nothing-to-redeem" | "nothing-owed" | "uncovered"
-            | "voucher-not-free" | "visit-open" | "pending" | "refresh-due" | "already-enrolled" => REFUSED,
+            "unreached" | "no-end" | "restore-later" => LATER,
+            "code-invalid" | "no-visit" | "no-parcel" | "refused" | "answer-false" | "contradiction"
+            | "nothing-to-redeem" | "nothing-owed" | "uncovered" | "voucher-not-free" | "visit-open" | "pending"
+            | "refresh-due" | "already-enrolled" => REFUSED,
             _ => CANNOT,
         }
     }
@@ -193,8 +250,13 @@ impl Problem {
                 | VaultError::WorkFactor { path, .. } => (path.display().to_string(), nothing),
                 _ => (String::new(), nothing),
             },
+            Self::Phrase(PhraseError::Count(count) | PhraseError::Word(count)) => (String::new(), (*count).into()),
             Self::Passphrase(PassphraseError::TooShort { least }) => (String::new(), (*least).into()),
             Self::Round(ManifestError::NotInForce(round)) => (String::new(), round.0.into()),
+            Self::KeyFile(KeyFileError::Exists(path) | KeyFileError::Write { path, .. }) => {
+                (path.display().to_string(), nothing)
+            }
+            Self::NoParcel(number) => (String::new(), (*number).into()),
             Self::UnknownSite(name) | Self::NoAddress(name) | Self::UnknownLine(name) => (name.clone(), nothing),
             Self::NoChange { line, units } => (line.clone(), (*units).into()),
             _ => (String::new(), nothing),
@@ -227,6 +289,36 @@ fn of_agent(error: &AgentError) -> &'static str {
     }
 }
 
+fn of_code(error: CodeError) -> &'static str {
+    match error {
+        CodeError::OtherProgramme => "code-programme",
+        CodeError::UnknownKey => "code-key",
+        CodeError::Invalid => "code-invalid",
+        CodeError::OtherKeySlip => "key-slips",
+        CodeError::NotACode | CodeError::OtherKind => "code-foreign",
+        _ => "code-damaged",
+    }
+}
+
+fn of_card(error: CardError) -> &'static str {
+    match error {
+        CardError::Closed => "card-pin",
+        CardError::Full => "card-full",
+        CardError::ShortPin => "card-short-pin",
+        _ => "card-damaged",
+    }
+}
+
+fn of_restore(error: &RestoreError) -> &'static str {
+    match error {
+        RestoreError::Wallet(error) => of_wallet(error),
+        RestoreError::Link(error) => of_agent(error),
+        RestoreError::Directory(DirectoryError::Depth) => "restore-later",
+        RestoreError::Directory(_) => "restore-small",
+        _ => "answer-false",
+    }
+}
+
 fn of_link(error: &LinkError) -> &'static str {
     match error {
         LinkError::Lost { .. } => "unreached",
@@ -249,12 +341,16 @@ fn of_wallet(error: &WalletError) -> &'static str {
         WalletError::NotEnrolled => "not-enrolled",
         WalletError::AlreadyEnrolled => "already-enrolled",
         WalletError::OtherProgramme => "other-programme",
+        WalletError::Copied => "copied",
+        WalletError::HasWords => "has-words",
+        WalletError::NoWords => "no-words",
         WalletError::Pending => "pending",
         WalletError::RefreshDue => "refresh-due",
         WalletError::Uncovered => "uncovered",
         WalletError::VoucherNotFree => "voucher-not-free",
         WalletError::NothingToRedeem => "nothing-to-redeem",
         WalletError::VisitOpen => "visit-open",
+        WalletError::NoParcel => "no-parcel",
         WalletError::NoSlip => "nothing-owed",
         WalletError::Change { .. } => "values",
         WalletError::Manifest(_) => "round-not-open",
@@ -267,7 +363,20 @@ pub(crate) const CODES: &[&str] = &[
     "already-enrolled",
     "address",
     "answer-false",
+    "card-damaged",
+    "card-file",
+    "card-full",
+    "card-pin",
+    "card-short-pin",
+    "code-damaged",
+    "code-foreign",
+    "code-invalid",
+    "code-key",
+    "code-programme",
+    "codes-unread",
     "contradiction",
+    "copied",
+    "envelope-damaged",
     "file-cut-off",
     "file-damaged",
     "file-exists",
@@ -279,12 +388,17 @@ pub(crate) const CODES: &[&str] = &[
     "file-unwritable",
     "folder",
     "folder-permissions",
+    "has-words",
+    "key-slips",
     "no-address",
     "no-change",
     "no-end",
     "no-file",
+    "no-parcel",
     "no-round",
+    "no-visit",
     "no-way",
+    "no-words",
     "not-enrolled",
     "nothing-owed",
     "nothing-to-redeem",
@@ -302,7 +416,11 @@ pub(crate) const CODES: &[&str] = &[
     "proxy",
     "refresh-due",
     "refused",
+    "restore-later",
+    "restore-small",
     "round-not-open",
+    "sheet",
+    "split-differs",
     "state-too-long",
     "ticket-alone",
     "ticket-amends",
@@ -325,5 +443,10 @@ pub(crate) const CODES: &[&str] = &[
     "voucher-not-free",
     "which-site",
     "work-factor",
+    "words-alone",
+    "words-count",
+    "words-together",
+    "words-unknown",
+    "words-unread",
     "wrong-passphrase",
 ];

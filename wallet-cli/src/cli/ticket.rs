@@ -1,4 +1,4 @@
-//! A ticket's text: a bearer secret, never an argument.
+//! A ticket's text, or other secrets from paper: never arguments.
 
 use std::{
     fs::File,
@@ -15,8 +15,11 @@ use zeroize::Zeroizing;
 
 use super::{Desk, Problem};
 
-/// More than any slip has.
+/// More than any slip, envelope or list of words has.
 const MAX_BYTES: usize = 1024;
+
+/// More than all codes of the longest sheet have.
+const MAX_LINES: usize = 64 * 1024;
 
 /// Where a ticket's text comes from.
 #[derive(Args)]
@@ -42,7 +45,7 @@ pub(super) struct Scanned {
 impl Source {
     /// The text of the square code, or the letters and digits below it.
     pub(super) fn read(&self, desk: &Desk) -> Result<Ticket, Problem> {
-        let text = self.text(desk).map_err(Problem::TicketUnread)?;
+        let text = secret_text(desk, self.ticket_fd, "ask-ticket").map_err(Problem::TicketUnread)?;
         let text = text.trim();
         if !text.starts_with("ANNONA") {
             return Ok(Ticket { code: TicketCode::parse(text)?, scanned: None });
@@ -50,16 +53,26 @@ impl Source {
         let TicketSlip { kind, code, programme, server } = TicketSlip::parse(text)?;
         Ok(Ticket { code, scanned: Some(Scanned { kind, programme, server }) })
     }
+}
 
-    fn text(&self, desk: &Desk) -> io::Result<Zeroizing<String>> {
-        if let Some(descriptor) = self.ticket_fd {
-            return first_line(File::open(format!("/dev/fd/{descriptor}"))?);
-        }
-        if io::stdin().is_terminal() {
-            write!(io::stderr(), "{} ", desk.say("ask-ticket", &[]))?;
-        }
-        first_line(io::stdin().lock())
+/// A line from a descriptor, from standard input, or from the terminal, which is asked with a message.
+pub(super) fn secret_text(desk: &Desk, descriptor: Option<u32>, question: &str) -> io::Result<Zeroizing<String>> {
+    if let Some(descriptor) = descriptor {
+        return first_line(File::open(format!("/dev/fd/{descriptor}"))?);
     }
+    if io::stdin().is_terminal() {
+        write!(io::stderr(), "{} ", desk.say(question, &[]))?;
+    }
+    first_line(io::stdin().lock())
+}
+
+/// All lines of standard input, without those that are empty.
+pub(super) fn secret_lines() -> io::Result<Vec<Zeroizing<String>>> {
+    let mut text = Zeroizing::new(Vec::with_capacity(MAX_LINES));
+    io::stdin().lock().take(MAX_LINES as u64).read_to_end(&mut text)?;
+    let text = std::str::from_utf8(&text).map_err(io::Error::other)?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    Ok(lines.map(|line| Zeroizing::new(line.to_owned())).collect())
 }
 
 /// Reads to the first line end, or to the end.

@@ -192,3 +192,107 @@ refused-ticket-guesses = Too many wrong tickets were tried. Wait a while, then t
 refused-ticket-unknown = The agency's server does not know this ticket. Compare it with the paper, or ask who gave it to you.
 refused-ticket-used = This ticket was used before. If not by you, go to who gave it to you at once.
 refused-voucher-invalid = The site says that a voucher is not good. Go to the complaint desk: the wallet keeps the site's signed word.
+
+ask-words = The 24 recovery words in their order, or the text of the envelope’s square code:
+words-title = Your recovery words, in this order:
+words-keep = Write them on paper, now. With them you get your wallet back; so does anybody who finds them.
+restored =
+    { $count ->
+        [0] Your wallet is back. It brought no vouchers.
+        [one] Your wallet is back, with one voucher.
+       *[other] Your wallet is back, with { $count } vouchers.
+    }
+restored-nothing = Nothing was found for these words. If you used the wallet in the last hours, try again later; or use your ticket.
+restored-unusable =
+    { $count ->
+        [one] One entry could not be used. Try again later, and tell the agency.
+       *[other] { $count } entries could not be used. Try again later, and tell the agency.
+    }
+restored-old = Vouchers that you redeemed before, or gave away, may be among them: a site will say so.
+error-copied = This file is a copy. Run `annona-wallet restore` first: the other one may have gone on.
+error-envelope-damaged = The envelope’s code is damaged. Scan it again, or type the 24 words.
+error-has-words = This wallet has recovery words: `annona-wallet words` shows them.
+error-no-words = This wallet has no recovery words. `annona-wallet words --new` makes some for what you do from now on.
+error-restore-later = The agency’s server is not ready. Try again later.
+error-restore-small = The agency’s server would learn whose wallet this is. Nothing was asked; tell the agency.
+error-words-alone = Words alone do not say which programme: give --programme and --issuer, or the envelope’s code.
+error-words-count = There are { $number } words; there must be 24, in their order.
+error-words-together = The words do not belong together: one is another, or two are exchanged.
+error-words-unknown = Word number { $number } is not a recovery word. Look at the paper again; the first four letters are enough.
+error-words-unread = The words cannot be read.
+
+ask-card-pin = The card’s PIN:
+key-slip = the key slip
+printed =
+    { $count ->
+        [one] { $file } has one voucher. Whoever reads it can collect: keep the paper as you keep money.
+       *[other] { $file } has { $count } vouchers. Whoever reads them can collect: keep the paper as you keep money.
+    }
+printed-next = This is sheet { $number }. Once it is printed, scan every code into `annona-wallet read-back { $number }`: then the vouchers are erased here. If the printer failed: `annona-wallet print --again { $number }`.
+read-back =
+    { $count ->
+        [one] The code was read. The voucher is on paper only now.
+       *[other] All { $count } codes were read. The vouchers are on paper only now.
+    }
+read-back-missing = Not read yet: { $list }. Nothing was erased; scan all again, or print again.
+read-back-foreign =
+    { $count ->
+        [one] One code was not of this sheet.
+       *[other] { $count } codes were not of this sheet.
+    }
+give-next = This is gift { $number }. When the other wallet has it: `annona-wallet give --done { $number }`. To take it back: `annona-wallet unpack { $number }`.
+given =
+    { $count ->
+        [one] One voucher was erased here.
+       *[other] { $count } vouchers were erased here.
+    }
+unpacked =
+    { $count ->
+        [one] One voucher is in the wallet again. Destroy its paper or card: whoever comes first has the goods.
+       *[other] { $count } vouchers are in the wallet again. Destroy their paper or card: whoever comes first has the goods.
+    }
+taken =
+    { $count ->
+        [0] You have these vouchers already.
+        [one] You have one voucher more.
+       *[other] You have { $count } vouchers more.
+    }
+taken-first = Whoever gave them to you may still have a copy: redeem them soon, or make them yours with `annona-wallet swap`.
+received =
+    { $count ->
+        [one] Good. The used voucher is erased.
+       *[other] Good. The { $count } used vouchers are erased.
+    }
+not-received =
+    { $count ->
+        [one] One voucher can be shown again. The site gives what it did not hand over.
+       *[other] { $count } vouchers can be shown again. The site gives what it did not hand over.
+    }
+card-written =
+    { $count ->
+        [one] One voucher is on the card, and no longer in the wallet.
+       *[other] { $count } vouchers are on the card, and no longer in the wallet.
+    }
+card-read =
+    { $count ->
+        [0] The card holds nothing more.
+        [one] One voucher came from the card.
+       *[other] { $count } vouchers came from the card.
+    }
+card-show = On the card: { $count }. Given out: { $number }.
+error-card-damaged = This is no card of this program, or it is damaged.
+error-card-file = The card cannot be read or written.
+error-card-full = The card is full: it holds 30 vouchers.
+error-card-pin = The PIN does not open the card, or the card is damaged.
+error-card-short-pin = A card’s PIN has at least four characters; six are better.
+error-code-damaged = A code is damaged. Scan it again, flat and in good light.
+error-code-foreign = One of the codes is not a voucher’s.
+error-code-invalid = A voucher is false: nobody issued it, or it was changed. Keep the paper, and tell the agency.
+error-code-key = A voucher is newer than what this wallet knows of the programme. Connect, run `annona-wallet draw`, and try again.
+error-code-programme = A code is of another programme.
+error-codes-unread = The codes cannot be read.
+error-key-slips = Sheet and key slip do not fit: scan all codes of one sheet and its one key slip.
+error-no-parcel = Nothing with number { $number } waits here.
+error-no-visit = No visit waits for its goods.
+error-sheet = The sheet cannot be printed in this language. Choose another with --language.
+error-split-differs = Print a split sheet with --split, and another one without.

@@ -192,3 +192,107 @@ refused-ticket-guesses = Trop de faux tickets ont été essayés. Attendez un pe
 refused-ticket-unknown = Le serveur de l’agence ne connaît pas ce ticket. Comparez avec le papier, ou demandez à qui vous l’a donné.
 refused-ticket-used = Ce ticket a déjà été utilisé. Si ce n’est pas par vous, allez tout de suite voir qui vous l’a donné.
 refused-voucher-invalid = Le point dit qu’un bon n’est pas valable. Allez au bureau des plaintes : le portefeuille garde la parole signée du point.
+
+ask-words = Les 24 mots de secours dans l’ordre, ou le texte du carré de l’enveloppe :
+words-title = Vos mots de secours, dans cet ordre :
+words-keep = Écrivez-les sur papier, maintenant. Avec eux vous retrouvez votre portefeuille ; qui les trouve le peut aussi.
+restored =
+    { $count ->
+        [0] Votre portefeuille est de retour, sans bon.
+        [one] Votre portefeuille est de retour, avec un bon.
+       *[other] Votre portefeuille est de retour, avec { $count } bons.
+    }
+restored-nothing = Rien n’a été trouvé pour ces mots. Si vous avez utilisé le portefeuille ces dernières heures, réessayez plus tard ; sinon, utilisez votre ticket.
+restored-unusable =
+    { $count ->
+        [one] Une entrée n’a pas pu servir. Réessayez plus tard et dites-le à l’agence.
+       *[other] { $count } entrées n’ont pas pu servir. Réessayez plus tard et dites-le à l’agence.
+    }
+restored-old = Des bons déjà échangés ou donnés peuvent s’y trouver : le site le dira.
+error-copied = Ce fichier est une copie. Lancez d’abord `annona-wallet restore` : l’autre a pu continuer.
+error-envelope-damaged = Le code de l’enveloppe est abîmé. Scannez-le à nouveau ou tapez les 24 mots.
+error-has-words = Ce portefeuille a des mots de secours : `annona-wallet words` les montre.
+error-no-words = Ce portefeuille n’a pas de mots de secours. `annona-wallet words --new` en crée pour la suite.
+error-restore-later = Le serveur de l’agence n’est pas prêt. Réessayez plus tard.
+error-restore-small = Le serveur de l’agence apprendrait à qui est ce portefeuille. Rien n’a été demandé ; dites-le à l’agence.
+error-words-alone = Les mots seuls ne disent pas quel programme : donnez --programme et --issuer, ou le code de l’enveloppe.
+error-words-count = Il y a { $number } mots ; il en faut 24, dans l’ordre.
+error-words-together = Les mots ne vont pas ensemble : l’un est un autre, ou deux sont inversés.
+error-words-unknown = Le mot numéro { $number } n’est pas un mot de secours. Regardez le papier ; les quatre premières lettres suffisent.
+error-words-unread = Les mots ne peuvent pas être lus.
+
+ask-card-pin = Le code PIN de la carte :
+key-slip = la clé
+printed =
+    { $count ->
+        [one] { $file } contient un bon. Qui le lit peut retirer : gardez le papier comme de l’argent.
+       *[other] { $file } contient { $count } bons. Qui les lit peut retirer : gardez le papier comme de l’argent.
+    }
+printed-next = C’est la feuille { $number }. Une fois imprimée, scannez chaque code dans `annona-wallet read-back { $number }` : les bons sont alors effacés ici. Si l’impression a échoué : `annona-wallet print --again { $number }`.
+read-back =
+    { $count ->
+        [one] Le code a été lu. Le bon n’est plus que sur papier.
+       *[other] Les { $count } codes ont été lus. Les bons ne sont plus que sur papier.
+    }
+read-back-missing = Pas encore lus : { $list }. Rien n’a été effacé ; scannez tout à nouveau ou réimprimez.
+read-back-foreign =
+    { $count ->
+        [one] Un code n’est pas de cette feuille.
+       *[other] { $count } codes ne sont pas de cette feuille.
+    }
+give-next = C’est le don { $number }. Quand l’autre portefeuille l’a reçu : `annona-wallet give --done { $number }`. Pour le reprendre : `annona-wallet unpack { $number }`.
+given =
+    { $count ->
+        [one] Un bon a été effacé ici.
+       *[other] { $count } bons ont été effacés ici.
+    }
+unpacked =
+    { $count ->
+        [one] Un bon est de retour dans le portefeuille. Détruisez son papier ou sa carte : le premier venu a la marchandise.
+       *[other] { $count } bons sont de retour dans le portefeuille. Détruisez leur papier ou leur carte : le premier venu a la marchandise.
+    }
+taken =
+    { $count ->
+        [0] Vous avez déjà ces bons.
+        [one] Vous avez un bon de plus.
+       *[other] Vous avez { $count } bons de plus.
+    }
+taken-first = Qui vous les a donnés peut en garder une copie : échangez-les vite, ou faites-les vôtres avec `annona-wallet swap`.
+received =
+    { $count ->
+        [one] Bien. Le bon utilisé est effacé.
+       *[other] Bien. Les { $count } bons utilisés sont effacés.
+    }
+not-received =
+    { $count ->
+        [one] Un bon peut être présenté à nouveau. Le site donne ce qu’il n’a pas remis.
+       *[other] { $count } bons peuvent être présentés à nouveau. Le site donne ce qu’il n’a pas remis.
+    }
+card-written =
+    { $count ->
+        [one] Un bon est sur la carte, et plus dans le portefeuille.
+       *[other] { $count } bons sont sur la carte, et plus dans le portefeuille.
+    }
+card-read =
+    { $count ->
+        [0] La carte ne contient plus rien.
+        [one] Un bon est venu de la carte.
+       *[other] { $count } bons sont venus de la carte.
+    }
+card-show = Sur la carte : { $count }. Remis : { $number }.
+error-card-damaged = Ce n’est pas une carte de ce programme, ou elle est abîmée.
+error-card-file = La carte ne peut être lue ou écrite.
+error-card-full = La carte est pleine : elle contient 30 bons.
+error-card-pin = Le code PIN n’ouvre pas la carte, ou elle est abîmée.
+error-card-short-pin = Le code PIN d’une carte a au moins quatre caractères ; six valent mieux.
+error-code-damaged = Un code est abîmé. Scannez-le à nouveau, à plat et bien éclairé.
+error-code-foreign = Un des codes n’est pas celui d’un bon.
+error-code-invalid = Un bon est faux : personne ne l’a émis, ou il a été changé. Gardez le papier et dites-le à l’agence.
+error-code-key = Un bon est plus récent que ce que ce portefeuille sait du programme. Connectez-vous, lancez `annona-wallet draw` et réessayez.
+error-code-programme = Un code est d’un autre programme.
+error-codes-unread = Les codes ne peuvent pas être lus.
+error-key-slips = Feuille et clé ne vont pas ensemble : scannez tous les codes d’une feuille et son unique clé.
+error-no-parcel = Rien n’attend ici sous le numéro { $number }.
+error-no-visit = Aucune visite n’attend sa marchandise.
+error-sheet = La feuille ne peut être imprimée dans cette langue. Choisissez-en une autre avec --language.
+error-split-differs = Imprimez une feuille partagée avec --split, une autre sans.

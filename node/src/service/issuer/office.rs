@@ -41,6 +41,23 @@ impl LotPlan {
 }
 
 impl IssuerService {
+    /// Checks that these tickets are here, used or not: a ticket that waits for one that is not would wait for ever.
+    ///
+    /// # Errors
+    /// [`IssuerError::AmendUnknown`].
+    pub fn check_amends(&self, tickets: &[TicketHash]) -> Result<(), IssuerError> {
+        let here = self.store.read(|connection| {
+            let mut find = connection.prepare_cached("SELECT 1 FROM tickets JOIN lots USING (lot) WHERE hash = ?1")?;
+            for ticket in tickets {
+                if !find.exists([ticket.0])? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })?;
+        if here { Ok(()) } else { Err(IssuerError::AmendUnknown) }
+    }
+
     /// Stores the tickets of a lot, sealed. None can be used before the lot is approved. Takes them in portions: what an import
     /// that was cut off left behind goes with the next one.
     ///
