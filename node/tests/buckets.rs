@@ -3,7 +3,10 @@
 
 mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::mpsc::channel,
+};
 
 use annona_node::{
     random::os as rng,
@@ -258,6 +261,31 @@ fn voucher_slots_go_with_their_round() {
     for slot in kept.into_iter().chain([&late.vouchers, &late.credential, &next.vouchers, &next.credential]) {
         assert!(!holds(&world, &slot.ciphertext) && !holds(&world, &slot.id));
     }
+}
+
+/// Who reads slots, however slowly, keeps nobody from enrolling or rolling over.
+#[test]
+fn who_reads_slots_keeps_nobody_waiting() {
+    let world = world_of(2);
+    enrol(&world, 0, &slots()).unwrap();
+    world.issuer.close_batch().unwrap();
+    let ((reads, started), (release, held)) = (channel(), channel());
+    std::thread::scope(|scope| {
+        let store = world.issuer.store();
+        let slow = scope.spawn(move || {
+            store.read_apart(|connection| {
+                reads.send(()).unwrap();
+                held.recv().unwrap();
+                connection.query_row("SELECT count(*) FROM slots", [], |row| row.get::<_, u64>(0))
+            })
+        });
+        started.recv().unwrap();
+        let credential = enrol(&world, 1, &slots()).unwrap().0;
+        roll_over(&world, &credential, &slots()).unwrap();
+        assert_eq!(world.issuer.status().unwrap().pending, 2);
+        release.send(()).unwrap();
+        assert_eq!(slow.join().unwrap().unwrap(), 2, "it saw one moment");
+    });
 }
 
 /// A restart, and an issuer from a backup, cut the same buckets.

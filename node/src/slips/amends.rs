@@ -150,7 +150,7 @@ mod tests {
         assert!(matches!(parse(b"%PDF-1.7"), Err(AmendSlipsError::NoSlips)));
         let split = line("A-2", TicketKind::Split, 2);
         assert!(matches!(of(&[amend.clone(), split]), AmendSlipsError::Foreign { line: 3 }));
-        let error = AmendSlips::parse(&file(&[amend.clone()]), ProgrammeId([8; 32])).unwrap_err();
+        let error = AmendSlips::parse(&file(std::slice::from_ref(&amend)), ProgrammeId([8; 32])).unwrap_err();
         assert!(matches!(error, AmendSlipsError::Foreign { line: 2 }));
         let same = line("A-1", TicketKind::Amend, 3);
         assert!(matches!(of(&[amend.clone(), same]), AmendSlipsError::Repeated { line: 3 }));
