@@ -2,142 +2,18 @@
 //! moment.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod aid;
 #[path = "../../node/tests/harness/mod.rs"]
 mod harness;
 #[path = "../../transport/tests/watched/mod.rs"]
 mod watched;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
-use annona_protocol::{
-    programme::TicketKind,
-    ticket::{TicketCode, TicketSlip},
-};
-use harness::{
-    Plan, Prepared, http, prepare,
-    running::{Server, open_site},
-    witness::Witness,
-};
+use aid::{Aid, Ended, PIN, received, run, units};
+use annona_protocol::programme::TicketKind;
+use harness::{Plan, http, prepare};
 use serde_json::Value;
-use tempfile::TempDir;
-
-const PIN: &str = "246810";
-
-/// How a run of the program ended.
-#[derive(Debug)]
-struct Ended {
-    /// Nothing if it was killed.
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Ended {
-    fn json(&self) -> Value {
-        assert_eq!(self.code, Some(0), "{self:?}");
-        serde_json::from_str(&self.out).unwrap()
-    }
-
-    /// The code of an error, and the server's reason.
-    fn error(&self) -> (i32, String, String) {
-        let value: Value = serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("{self:?}"));
-        let text = |name: &str| value["error"][name].as_str().unwrap_or_default().to_owned();
-        (self.code.unwrap(), text("code"), text("reason"))
-    }
-}
-
-/// An issuer and its first site in this process; and wallets in a folder.
-struct Aid {
-    prepared: Prepared,
-    witness: Witness,
-    issuer: Server,
-    folder: TempDir,
-}
-
-impl Aid {
-    fn new(tickets: usize) -> Self {
-        let prepared = prepare(Plan { tickets, rounds: 1, advance: 0 });
-        let witness = prepared.start_witness();
-        let issuer = prepared.start_issuer(&witness, |_| ());
-        Self { prepared, witness, issuer, folder: tempfile::tempdir().unwrap() }
-    }
-
-    /// Ends the draws, and opens the site with plenty of everything.
-    fn open_site(&self) -> Server {
-        self.open_site_with(br#"{"1":10000,"2":10000,"3":10000,"4":10000}"#)
-    }
-
-    fn open_site_with(&self, stock: &[u8]) -> Server {
-        let site = self.prepared.start_site(self.issuer.address, &self.witness, |_| ());
-        open_site(&self.issuer, &site);
-        site.supervise("/operator/stock", &[http::JSON], stock);
-        site
-    }
-
-    fn slip(&self, ticket: usize, kind: TicketKind) -> String {
-        let code = TicketCode::from_bytes(*self.prepared.codes[ticket].expose());
-        let server = Some(format!("http://{}", self.issuer.address));
-        TicketSlip { kind, code, programme: self.prepared.id, server }.to_qr().unwrap().to_string()
-    }
-
-    fn path(&self, wallet: &str) -> PathBuf {
-        self.folder.path().join(wallet)
-    }
-
-    fn make(&self, wallet: &str) {
-        let made = run(&["new", "--work-factor", "2", self.path(wallet).to_str().unwrap()], "", None);
-        assert_eq!(made.code, Some(0), "{made:?}");
-    }
-
-    /// A command of a wallet.
-    fn wallet(&self, wallet: &str, arguments: &[&str], input: &str, fault: Option<&str>) -> Ended {
-        let path = self.path(wallet);
-        run(&[&["--json", "--tries", "2", "--wallet", path.to_str().unwrap()], arguments].concat(), input, fault)
-    }
-
-    fn enrol(&self, wallet: &str, ticket: usize) -> Ended {
-        self.wallet(wallet, &["enrol"], &self.slip(ticket, TicketKind::Enrol), None)
-    }
-}
-
-fn run(arguments: &[&str], input: &str, fault: Option<&str>) -> Ended {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_annona-wallet"));
-    command.args(arguments).env("ANNONA_PASSPHRASE", PIN).env("LC_ALL", "C").env_remove("ANNONA_FAULT");
-    if let Some(fault) = fault {
-        command.env("ANNONA_FAULT", fault);
-    }
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A program that ends before it asks does not read it.
-    drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
-}
-
-/// Units by line of a list of amounts.
-fn units(list: &Value) -> BTreeMap<u64, u64> {
-    let mut sum = BTreeMap::new();
-    for amount in list.as_array().unwrap() {
-        *sum.entry(amount["line"].as_u64().unwrap()).or_default() += amount["units"].as_u64().unwrap();
-    }
-    sum
-}
-
-/// Units by line of all receipts.
-fn received(aid: &Aid, wallet: &str) -> BTreeMap<u64, u64> {
-    let receipts = aid.wallet(wallet, &["receipts"], "", None).json();
-    let mut sum = BTreeMap::new();
-    for receipt in receipts["receipts"].as_array().unwrap() {
-        *sum.entry(receipt["line"].as_u64().unwrap()).or_default() += receipt["value"].as_u64().unwrap();
-    }
-    sum
-}
 
 #[test]
 fn a_household_enrols_draws_and_visits_twice() {
