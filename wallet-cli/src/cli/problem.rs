@@ -235,7 +235,7 @@ impl Problem {
     fn about(&self) -> (String, FluentValue<'static>) {
         let nothing = FluentValue::from(0);
         match self {
-            Self::Vault(error) => match error {
+            Self::Vault(
                 VaultError::Read { path, .. }
                 | VaultError::Write { path, .. }
                 | VaultError::Exists(path)
@@ -247,9 +247,8 @@ impl Problem {
                 | VaultError::Truncated { path, .. }
                 | VaultError::Passphrase(path)
                 | VaultError::Damaged(path)
-                | VaultError::WorkFactor { path, .. } => (path.display().to_string(), nothing),
-                _ => (String::new(), nothing),
-            },
+                | VaultError::WorkFactor { path, .. },
+            ) => (path.display().to_string(), nothing),
             Self::Phrase(PhraseError::Count(count) | PhraseError::Word(count)) => (String::new(), (*count).into()),
             Self::Passphrase(PassphraseError::TooShort { least }) => (String::new(), (*least).into()),
             Self::Round(ManifestError::NotInForce(round)) => (String::new(), round.0.into()),

@@ -90,9 +90,12 @@ pub(super) fn task(task: &Task) -> Value {
     }
 }
 
+/// Where and when vouchers are redeemed.
+type Place = (Round, Option<SiteId>);
+
 /// Vouchers that are held: by site and round, what they are worth and how many they are.
 fn vouchers(desk: &Desk, programme: &Programme, wallet: &Wallet, report: &mut Report) {
-    let mut places: BTreeMap<(Round, Option<SiteId>), Vec<(LineId, u32)>> = BTreeMap::new();
+    let mut places = BTreeMap::<Place, Vec<(LineId, u32)>>::new();
     for voucher in wallet.vouchers() {
         let sound = !wallet.faults().contains_key(&voucher.shown().mark());
         let Some(held) = holder::held(programme, voucher).filter(|_| sound) else { continue };

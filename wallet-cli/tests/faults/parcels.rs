@@ -22,7 +22,7 @@ fn a_parcel_is_kept_until_it_was_read_back() {
     assert!(listed.is_sorted() && listed.len() == held.len());
     assert!(wallet.vouchers().is_empty());
     assert!(matches!(wallet.pack(Medium::Sheet, &held[..1], &mut rng(1)), Err(WalletError::VoucherNotFree)));
-    assert!(matches!(wallet.swap(&view, &held[..1], KeyCounts::new()), Err(_)));
+    assert!(wallet.swap(&view, &held[..1], KeyCounts::new()).is_err());
 
     let mut wallet = Wallet::decode(&wallet.encode()).unwrap();
     let again = &wallet.parcels()[0];
