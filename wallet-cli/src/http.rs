@@ -88,6 +88,15 @@ impl HttpLink {
         Ok((bytes, programme))
     }
 
+    /// A file of the issuer's log, or of a site's; nothing if it is not there.
+    pub fn log_file(&self, site: Option<SiteId>, path: &str) -> Option<Vec<u8>> {
+        let client = match site {
+            None => &self.issuer,
+            Some(site) => self.sites.get(&site)?,
+        };
+        client.get(&format!("/log/{path}")).ok()
+    }
+
     fn site(&self, site: SiteId) -> Result<&Client, LinkError> {
         self.sites.get(&site).ok_or_else(|| LinkError::Unusable { source: UnknownSite(site).into() })
     }

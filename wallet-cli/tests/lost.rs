@@ -5,10 +5,10 @@ mod aid;
 #[path = "../../node/tests/harness/mod.rs"]
 mod harness;
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command};
+use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Instant};
 
 use aid::{Aid, received, run, units};
-use harness::running::Server;
+use harness::{process::PATIENCE, running::Server};
 use serde_json::Value;
 
 /// What the household of the second ticket is due: two members, one of them under two.
@@ -23,7 +23,7 @@ fn drawn(aid: &Aid, wallet: &str) -> String {
     let words: Vec<&str> = made["words"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
     assert_eq!(words.len(), 24);
     aid.enrol(wallet, 1).json();
-    assert_eq!(aid.wallet(wallet, &["draw", "--site", "1"], "", None).json()["drawn"], 6);
+    assert_eq!(aid.wallet(wallet, &["draw", "--site", "1"], "", None).json()["drawn"], 5);
     words.join(" ")
 }
 
@@ -59,7 +59,7 @@ fn a_lost_phone_is_restored_from_its_words_and_redeems_the_rest() {
 
     let (id, issuer) = (hex::encode(aid.prepared.id.0), format!("http://{}", aid.issuer.address));
     let found = restore(&aid, "found", &words, &["--programme", &id, "--issuer", &issuer]);
-    assert_eq!((&found["messages"], &found["credential"], &found["vouchers"]), (&3.into(), &true.into(), &6.into()));
+    assert_eq!((&found["messages"], &found["credential"], &found["vouchers"]), (&3.into(), &true.into(), &5.into()));
     assert_eq!(aid.wallet("found", &["draw", "--site", "1"], "", None).json()["drawn"], 0);
     let rest = units(&redeem(&aid, "found", &site, &[])["units"]);
     let mut all = before;
@@ -94,12 +94,63 @@ fn a_backup_asks_first() {
     aid.enrol("wallet", 1).json();
     let copy = aid.path("copy");
     aid.wallet("wallet", &["backup", copy.to_str().unwrap()], "", None).json();
-    assert_eq!(aid.wallet("wallet", &["draw", "--site", "1"], "", None).json()["drawn"], 6);
+    assert_eq!(aid.wallet("wallet", &["draw", "--site", "1"], "", None).json()["drawn"], 5);
     assert_eq!(aid.wallet("copy", &["draw", "--site", "1"], "", None).error(), (2, "copied".into(), String::new()));
     aid.issuer.supervise("/operator/close-batch", &[], b"");
     let restored = aid.wallet("copy", &["restore"], "", None).json();
-    assert_eq!((&restored["credential"], &restored["vouchers"]), (&true.into(), &6.into()));
+    assert_eq!((&restored["credential"], &restored["vouchers"]), (&true.into(), &5.into()));
     assert_eq!(aid.wallet("copy", &["draw", "--site", "1"], "", None).json()["drawn"], 0);
+}
+
+/// Receipts are proven by the site's public log and can be erased then; a restored wallet drops what the log shows as redeemed; a
+/// log that was tampered with is noticed.
+#[test]
+fn a_check_reads_the_public_logs() {
+    let aid = Aid::new(2);
+    let words = drawn(&aid, "wallet");
+    let site = aid.open_site();
+    let url = url(&site);
+    aid.wallet("wallet", &["site", "add", "1", &url], "", None).json();
+    let before = aid.wallet("wallet", &["check"], "", None).json();
+    assert_eq!((&before["witnesses"], &before["crowds"][0]["crowd"]), (&1.into(), &1.into()));
+    redeem(&aid, "wallet", &site, &["--part", "food=2"]);
+    let waiting = aid.wallet("wallet", &["check"], "", None).json();
+    assert_eq!((&waiting["sites"][0]["included"], &waiting["broken"]), (&0.into(), &0.into()));
+    site.supervise("/operator/close-batch?insist=true", &[], b"");
+    // The server publishes once its witness has cosigned.
+    let deadline = Instant::now() + PATIENCE;
+    let kept = loop {
+        let kept = aid.wallet("wallet", &["check", "--erase"], "", None).json();
+        if kept["sites"][0]["included"] == 1 || Instant::now() > deadline {
+            break kept;
+        }
+    };
+    assert_eq!((&kept["sites"][0]["included"], &kept["erased"]), (&1.into(), &1.into()), "{kept}");
+    assert_eq!(received(&aid, "wallet"), BTreeMap::new());
+
+    let (id, issuer) = (hex::encode(aid.prepared.id.0), format!("http://{}", aid.issuer.address));
+    restore(&aid, "found", &words, &["--programme", &id, "--issuer", &issuer]);
+    aid.wallet("found", &["site", "add", "1", &url], "", None).json();
+    let dropped = aid.wallet("found", &["check"], "", None).json();
+    assert_eq!((&dropped["dropped"], &dropped["broken"]), (&1.into(), &0.into()));
+    assert_eq!(units(&redeem(&aid, "found", &site, &[])["units"]), BTreeMap::from([(2, 2), (3, 1), (4, 22)]));
+
+    // A folder in the place of the site: whole, and then with one byte changed.
+    let folder = aid.path("published");
+    let log = folder.join("logs/site-1");
+    let published = aid.prepared.sites[0].path().join("published");
+    harness::copy(&published, &log);
+    let from = ["check", "--published", folder.to_str().unwrap()];
+    assert_eq!(aid.wallet("found", &from, "", None).json()["broken"], 0);
+    let entries = log.join("tile/entries");
+    let bundle = fs::read_dir(&entries).unwrap().next().unwrap().unwrap().path();
+    let bundle = if bundle.is_dir() { fs::read_dir(bundle).unwrap().next().unwrap().unwrap().path() } else { bundle };
+    let mut bytes = fs::read(&bundle).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    fs::write(&bundle, bytes).unwrap();
+    let tampered = aid.wallet("found", &from, "", None).json();
+    assert_eq!(tampered["sites"][0]["log"], Value::Null, "{tampered}");
 }
 
 // --- Paper --------------------------------------------------------------------------------------------------------------
@@ -134,7 +185,7 @@ fn a_printed_sheet_is_redeemed_from_its_paper() {
         let (sheet, again, key) = (aid.path("sheet.pdf"), aid.path("again.pdf"), aid.path("key.pdf"));
         let more: &[&str] = if split { &["--split", key.to_str().unwrap()] } else { &[] };
         let printed = aid.wallet("kiosk", &[&["print", sheet.to_str().unwrap()], more].concat(), "", None).json();
-        assert_eq!((&printed["number"], &printed["vouchers"]), (&1.into(), &6.into()));
+        assert_eq!((&printed["number"], &printed["vouchers"]), (&1.into(), &5.into()));
         assert_eq!(aid.wallet("kiosk", &["print", again.to_str().unwrap()], "", None).error().1, "voucher-not-free");
         fs::rename(&key, aid.path("key-1.pdf")).ok();
         let repeat = [&["print", again.to_str().unwrap(), "--again", "1"], more].concat();
@@ -142,7 +193,7 @@ fn a_printed_sheet_is_redeemed_from_its_paper() {
         assert_eq!(fs::read(&sheet).unwrap(), fs::read(&again).unwrap());
 
         let mut codes = scanned(&sheet);
-        assert_eq!(codes.len(), 6);
+        assert_eq!(codes.len(), 5);
         let taker = |wallet: &str, codes: &[String]| {
             aid.make(wallet);
             aid.enrol(wallet, 0);
@@ -153,7 +204,7 @@ fn a_printed_sheet_is_redeemed_from_its_paper() {
         if split {
             assert_eq!(taker("thief", &codes).error().1, "key-slips");
             codes.extend(scanned(&key));
-            assert_eq!(codes.len(), 7);
+            assert_eq!(codes.len(), 6);
         }
         let all = aid.wallet("kiosk", &["read-back", "1"], &codes.join("\n"), None).json();
         assert_eq!((&all["missing"], &all["foreign"]), (&0.into(), &0.into()));
@@ -161,7 +212,7 @@ fn a_printed_sheet_is_redeemed_from_its_paper() {
 
         let other = if split { "thief" } else { "counter" };
         let taken = if split { aid.wallet(other, &["take"], &codes.join("\n"), None) } else { taker(other, &codes) };
-        assert_eq!(taken.json()["taken"], 6);
+        assert_eq!(taken.json()["taken"], 5);
         let site = aid.open_site();
         let visit = redeem(&aid, other, &site, &[]);
         assert_eq!((&visit["outcome"], units(&visit["units"])), (&"accepted".into(), due()));
@@ -196,7 +247,7 @@ fn a_kiosk_killed_at_any_save_loses_no_voucher() {
         assert_eq!(aid.wallet(&kiosk, &["show"], "", None).json()["collect"], Value::Array(Vec::new()), "{fault}");
         // Any wallet of the programme takes them: the household's own, restored, too.
         fs::copy(aid.path("empty"), aid.path(&taker)).unwrap();
-        assert_eq!(aid.wallet(&taker, &["take"], &codes, None).json()["taken"], 6, "{fault}");
+        assert_eq!(aid.wallet(&taker, &["take"], &codes, None).json()["taken"], 5, "{fault}");
     }
 }
 
@@ -216,14 +267,14 @@ fn a_card_carries_vouchers_to_a_counter() {
         aid::run_with(&[&arguments, quick].concat(), "", None, &[("ANNONA_CARD_PIN", pin)])
     };
     assert_eq!(with_pin("kiosk", "write", "123").error().1, "card-short-pin");
-    assert_eq!(with_pin("kiosk", "write", "2468").json()["vouchers"], 6);
+    assert_eq!(with_pin("kiosk", "write", "2468").json()["vouchers"], 5);
     assert_eq!(fs::metadata(&card).unwrap().len(), 8192);
     let image = fs::read(&card).unwrap();
     assert_eq!(with_pin("counter", "read", "2469").error().1, "card-pin");
-    assert_eq!(with_pin("counter", "show", "2468").json()["held"], 6);
-    assert_eq!(with_pin("counter", "read", "2468").json()["vouchers"], 6);
+    assert_eq!(with_pin("counter", "show", "2468").json()["held"], 5);
+    assert_eq!(with_pin("counter", "read", "2468").json()["vouchers"], 5);
     let shown = with_pin("counter", "show", "2468").json();
-    assert_eq!((&shown["held"], &shown["handed_out"]), (&0.into(), &6.into()));
+    assert_eq!((&shown["held"], &shown["handed_out"]), (&0.into(), &5.into()));
     let site = aid.open_site();
     assert_eq!(units(&redeem(&aid, "counter", &site, &[])["units"]), due());
 
@@ -234,7 +285,7 @@ fn a_card_carries_vouchers_to_a_counter() {
     let path = aid.path("counter");
     let stale = ["--json", "--wallet", path.to_str().unwrap(), "card", "read", card.to_str().unwrap()];
     let old = aid::run_with(&stale, "", None, &[("ANNONA_CARD_PIN", "2468")]).json();
-    assert_eq!(old["vouchers"], 6);
+    assert_eq!(old["vouchers"], 5);
     let visit = aid.wallet("counter", &["redeem", "--site", "1"], "", None);
     assert!(visit.code == Some(1) || units(&visit.json()["visit"]["units"]) == due(), "{visit:?}");
     for (bytes, code) in [(&image[1..], "card-damaged"), (&[0; 8192][..], "card-damaged")] {

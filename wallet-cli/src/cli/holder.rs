@@ -1,6 +1,12 @@
 //! The library behind the commands: the wallet with its file, its link and the programme. Commands call it through here alone.
 
-use std::{cell::RefCell, collections::BTreeMap, io, rc::Rc, thread};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    io,
+    rc::Rc,
+    thread,
+};
 
 use annona_protocol::{
     group::EncodedPoint,
@@ -241,6 +247,25 @@ impl Holder {
     pub(super) fn collect(&mut self, round: Round, holder: EncodedPoint) -> Result<Handover, Problem> {
         let view = self.programme.in_force(round)?;
         Ok(self.agent.collect(&view, holder, &mut self.rng)?)
+    }
+
+    /// A file of a public log.
+    pub(super) fn log_file(&self, site: Option<SiteId>, path: &str) -> Option<Vec<u8>> {
+        self.link.log_file(site, path)
+    }
+
+    /// Erases the receipts of these vouchers.
+    pub(super) fn erase_receipts(&mut self, marks: &BTreeSet<Mark>) -> Result<usize, Problem> {
+        let erased = self.agent.wallet_mut().erase_receipts(marks);
+        self.agent.save()?;
+        Ok(erased)
+    }
+
+    /// Erases vouchers that a site's log shows as redeemed.
+    pub(super) fn drop_redeemed(&mut self, redeemed: &BTreeSet<Mark>) -> Result<usize, Problem> {
+        let dropped = self.agent.wallet_mut().drop_redeemed(redeemed);
+        self.agent.save()?;
+        Ok(dropped)
     }
 
     /// Takes back what the issuer's slots bring.

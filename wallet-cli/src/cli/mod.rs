@@ -5,6 +5,7 @@
 mod amend;
 mod backup;
 mod card;
+mod check;
 mod collect;
 mod desk;
 mod draw;
@@ -116,6 +117,8 @@ enum Command {
     Swap(swap::Swap),
     /// Takes over a change of the household from an amend ticket, which comes as with `enrol`.
     Amend(amend::Amend),
+    /// Am I safe? Reads the public logs: the programme, its witnesses, receipts kept or broken, the crowd that a visit hides in.
+    Check(check::Check),
     /// What was redeemed.
     Receipts(receipts::Receipts),
     /// Goes on with everything that was not answered.
@@ -155,6 +158,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Collect(command) => command.run(&mut desk),
         Command::Swap(command) => command.run(&mut desk),
         Command::Amend(command) => command.run(&mut desk),
+        Command::Check(command) => command.run(&mut desk),
         Command::Receipts(command) => command.run(&mut desk),
         Command::Resume => resume::run(&mut desk),
         Command::Site(command) => command.run(&mut desk),

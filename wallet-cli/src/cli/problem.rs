@@ -7,6 +7,7 @@ use std::{
 
 use annona_bearer::{CardError, CodeError, SheetError};
 use annona_protocol::{
+    audit::receipt::ReceiptError,
     bucket::DirectoryError,
     programme::ManifestError,
     recovery::EnvelopeError,
@@ -14,7 +15,9 @@ use annona_protocol::{
 };
 use annona_transport::{AddressError, TransportError};
 use annona_vault::{KeyFileError, PassphraseError, VaultError};
-use annona_wallet::{AgentError, LinkError, PhraseError, Refusal, RestoreError, WalletError, WalletFileError};
+use annona_wallet::{
+    AgentError, LinkError, LogError, PhraseError, Refusal, RestoreError, WalletError, WalletFileError,
+};
 use fluent_bundle::FluentValue;
 use serde_json::json;
 
@@ -38,6 +41,10 @@ pub(super) enum Problem {
     Code(#[from] TicketCodeError),
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    #[error(transparent)]
+    Log(LogError),
+    #[error(transparent)]
+    Receipt(ReceiptError),
     #[error(transparent)]
     Phrase(#[from] PhraseError),
     #[error(transparent)]
@@ -134,6 +141,9 @@ impl Problem {
             Self::Slip(error) => return error.code().replace('_', "-"),
             Self::Code(error) => return error.code().replace('_', "-"),
             Self::Restore(error) => of_restore(error),
+            Self::Log(LogError::NoCheckpoint) => "log-missing",
+            Self::Log(_) => "log-false",
+            Self::Receipt(_) => "receipt-false",
             Self::Phrase(error) => super::words::code(*error),
             Self::Envelope(_) => "envelope-damaged",
             Self::KeyFile(KeyFileError::Exists(_)) => "file-exists",
@@ -184,10 +194,10 @@ impl Problem {
             return LATER;
         }
         match &*self.code() {
-            "unreached" | "no-end" | "restore-later" => LATER,
-            "code-invalid" | "no-visit" | "no-parcel" | "refused" | "answer-false" | "contradiction"
-            | "nothing-to-redeem" | "nothing-owed" | "uncovered" | "voucher-not-free" | "visit-open" | "pending"
-            | "refresh-due" | "already-enrolled" => REFUSED,
+            "unreached" | "no-end" | "log-missing" | "restore-later" => LATER,
+            "code-invalid" | "log-false" | "receipt-false" | "no-visit" | "no-parcel" | "refused" | "answer-false"
+            | "contradiction" | "nothing-to-redeem" | "nothing-owed" | "uncovered" | "voucher-not-free"
+            | "visit-open" | "pending" | "refresh-due" | "already-enrolled" => REFUSED,
             _ => CANNOT,
         }
     }
@@ -389,6 +399,8 @@ pub(crate) const CODES: &[&str] = &[
     "folder-permissions",
     "has-words",
     "key-slips",
+    "log-false",
+    "log-missing",
     "no-address",
     "no-change",
     "no-end",
@@ -413,6 +425,7 @@ pub(crate) const CODES: &[&str] = &[
     "passphrase-unset",
     "pending",
     "proxy",
+    "receipt-false",
     "refresh-due",
     "refused",
     "restore-later",

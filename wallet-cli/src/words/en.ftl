@@ -296,3 +296,32 @@ error-no-parcel = Nothing with number { $number } waits here.
 error-no-visit = No visit waits for its goods.
 error-sheet = The sheet cannot be printed in this language. Choose another with --language.
 error-split-differs = Print a split sheet with --split, and another one without.
+
+check-manifest = The programme is version { $version }. { $count } of its { $number } witnesses vouch that everybody sees the same.
+check-no-witness = The programme is version { $version }. It names { $number } witnesses and asks for { $count }: nobody vouches that everybody sees the same.
+check-issuer = The agency’s public log is whole: { $number } entries.
+check-crowd =
+    { $count ->
+        [one] At { $site }, round { $round }: { $count } household drew what you hold.
+       *[other] At { $site }, round { $round }: { $count } households, you among them, drew at least what you hold. A visit hides you among them.
+    }
+check-small-crowd =
+    { $count ->
+        [one] At { $site }, round { $round }: only you drew what you hold. Whoever reads the public log can follow this visit.
+       *[other] At { $site }, round { $round }: only { $count } households, you among them, drew at least what you hold. Redeem in several visits, a few vouchers each.
+    }
+check-receipts = { $site }: { $count } receipts are in its public log, { $number } wait for it.
+check-no-log = { $site }: its log cannot be checked ({ $reason }).
+check-broken =
+    { $count ->
+        [one] One receipt was broken: the site wrote nothing down for it. The proof convicts the site; take it to the complaint desk.
+       *[other] { $count } receipts were broken: the site wrote nothing down for them. The proofs convict the site; take them to the complaint desk.
+    }
+check-redeemed =
+    { $count ->
+        [one] One voucher was redeemed before, and is gone from the wallet.
+       *[other] { $count } vouchers were redeemed before, and are gone from the wallet.
+    }
+error-log-false = A public log does not hold what was signed. Do not go on; tell somebody you trust, and the agency.
+error-log-missing = Nothing was published yet. Try again later.
+error-receipt-false = A receipt is not of this programme or site.

@@ -296,3 +296,32 @@ error-no-parcel = Rien n’attend ici sous le numéro { $number }.
 error-no-visit = Aucune visite n’attend sa marchandise.
 error-sheet = La feuille ne peut être imprimée dans cette langue. Choisissez-en une autre avec --language.
 error-split-differs = Imprimez une feuille partagée avec --split, une autre sans.
+
+check-manifest = Le programme est à la version { $version }. { $count } de ses { $number } témoins attestent que tous voient la même chose.
+check-no-witness = Le programme est à la version { $version }. Il nomme { $number } témoins et en demande { $count } : personne n’atteste que tous voient la même chose.
+check-issuer = Le registre public de l’agence est entier : { $number } entrées.
+check-crowd =
+    { $count ->
+        [one] À { $site }, tour { $round } : { $count } ménage a tiré ce que vous avez.
+       *[other] À { $site }, tour { $round } : { $count } ménages, dont vous, ont tiré au moins ce que vous avez. Une visite vous cache parmi eux.
+    }
+check-small-crowd =
+    { $count ->
+        [one] À { $site }, tour { $round } : vous seul avez tiré ce que vous avez. Qui lit le registre public peut suivre cette visite.
+       *[other] À { $site }, tour { $round } : { $count } ménages seulement, dont vous, ont tiré au moins ce que vous avez. Faites plusieurs visites, avec peu de bons chacune.
+    }
+check-receipts = { $site } : { $count } reçus sont dans son registre public, { $number } attendent.
+check-no-log = { $site } : son registre ne peut être vérifié ({ $reason }).
+check-broken =
+    { $count ->
+        [one] Un reçu n’a pas été tenu : le site n’a rien inscrit. La preuve le confond ; portez-la au bureau des plaintes.
+       *[other] { $count } reçus n’ont pas été tenus : le site n’a rien inscrit. Les preuves le confondent ; portez-les au bureau des plaintes.
+    }
+check-redeemed =
+    { $count ->
+        [one] Un bon avait déjà été échangé ; il n’est plus dans le portefeuille.
+       *[other] { $count } bons avaient déjà été échangés ; ils ne sont plus dans le portefeuille.
+    }
+error-log-false = Un registre public ne contient pas ce qui a été signé. N’allez pas plus loin ; dites-le à quelqu’un de confiance et à l’agence.
+error-log-missing = Rien n’est encore publié. Réessayez plus tard.
+error-receipt-false = Un reçu n’est pas de ce programme ou de ce site.

@@ -1,0 +1,165 @@
+//! `annona-wallet check`: am I safe? Manifest, witnesses, logs, receipts, and the crowd that a visit hides in.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use annona_protocol::{
+    ids::{KeyIndex, Round, SiteId},
+    programme::LogKey,
+    voucher::Mark,
+    wire::Message as _,
+};
+use annona_wallet::{Kept, LogError, WholeLog};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    Desk, Done, Problem, Report,
+    holder::{At, Holder, held},
+};
+
+#[derive(Args)]
+pub(super) struct Check {
+    /// Reads the logs of sites from this folder of published files, in place of the sites: nobody learns that they were read.
+    #[arg(long, value_name = "FOLDER")]
+    published: Option<PathBuf>,
+    /// Erases receipts whose leaves are proven to be in a log.
+    #[arg(long)]
+    erase: bool,
+    /// Writes the proof of each broken receipt into this folder, for the complaint desk and the auditors.
+    #[arg(long, value_name = "FOLDER")]
+    proofs: Option<PathBuf>,
+}
+
+impl Check {
+    pub(super) fn run(self, desk: &mut Desk) -> Done {
+        let stored = desk.open()?;
+        // A newer announcement that contradicts the known one ends here.
+        let mut holder = Holder::with_news(desk, stored, At::default())?;
+        let mut report = Report::default();
+        let header = holder.programme().latest().clone();
+        let places = [
+            ("version", header.version.into()),
+            ("count", usize::from(header.witness_threshold).into()),
+            ("number", header.witnesses.len().into()),
+        ];
+        report
+            .line(desk.say(if header.witness_threshold == 0 { "check-no-witness" } else { "check-manifest" }, &places));
+        report.set("version", header.version);
+        report.set("witnesses", header.witness_threshold);
+
+        let issuer = self.log(&holder, None, &header.issuer_log).map_err(Problem::Log)?;
+        report.line(desk.say("check-issuer", &[("number", issuer.checkpoint().size().into())]));
+        report.set("issuer_log", issuer.checkpoint().size());
+        crowds(desk, &holder, &issuer, &mut report)?;
+        let checked = self.receipts(desk, &holder, &mut report)?;
+        let (proven, redeemed) = checked;
+        let erased = if self.erase { holder.erase_receipts(&proven)? } else { 0 };
+        if erased > 0 {
+            report.line(desk.say("receipts-erased", &[("count", erased.into())]));
+        }
+        report.set("erased", erased);
+        let dropped = holder.drop_redeemed(&redeemed)?;
+        if dropped > 0 {
+            report.line(desk.say("check-redeemed", &[("count", dropped.into())]));
+        }
+        report.set("dropped", dropped);
+        Ok(report)
+    }
+
+    fn log(&self, holder: &Holder, site: Option<SiteId>, key: &LogKey) -> Result<WholeLog, LogError> {
+        let newest = holder.programme().latest();
+        match (&self.published, site) {
+            (Some(folder), Some(site)) => {
+                let folder = folder.join("logs").join(format!("site-{site}"));
+                WholeLog::read(|path| fs::read(folder.join(path)).ok(), key, newest)
+            }
+            _ => WholeLog::read(|path| holder.log_file(site, path), key, newest),
+        }
+    }
+
+    /// Receipts of each site against its log; which are proven, and what the logs show as redeemed.
+    fn receipts(
+        &self,
+        desk: &Desk,
+        holder: &Holder,
+        report: &mut Report,
+    ) -> Result<(BTreeSet<Mark>, BTreeSet<Mark>), Problem> {
+        let header = holder.programme().latest();
+        let (mut proven, mut redeemed, mut list, mut broken) = (BTreeSet::new(), BTreeSet::new(), Vec::new(), 0usize);
+        let receipts = holder.wallet().receipts();
+        let with_receipts = receipts.iter().map(|receipt| receipt.content.place.site);
+        let with_vouchers =
+            holder.wallet().vouchers().iter().filter_map(|voucher| held(holder.programme(), voucher)?.site);
+        let sites: BTreeSet<SiteId> = with_receipts.chain(with_vouchers).collect();
+        for site in sites {
+            let name = desk.site_name(header, site);
+            let Some(key) = header.site(site).and_then(|site| site.logs.last()) else { continue };
+            let log = match self.log(holder, Some(site), key) {
+                Ok(log) => log,
+                Err(error) => {
+                    let about = [("site", name.into()), ("reason", error.to_string().into())];
+                    report.line(desk.say("check-no-log", &about));
+                    list.push(json!({ "site": site.0, "log": Value::Null }));
+                    continue;
+                }
+            };
+            redeemed.extend(log.redeemed().map_err(Problem::Log)?);
+            let (mut included, mut waiting) = (0usize, 0usize);
+            for receipt in receipts.iter().filter(|receipt| receipt.content.place.site == site) {
+                match log.kept(receipt, header).map_err(Problem::Receipt)? {
+                    Kept::Included(_) => {
+                        included += 1;
+                        proven.insert(receipt.content.mark);
+                    }
+                    Kept::NotDue => waiting += 1,
+                    Kept::Broken(proof) => {
+                        broken += 1;
+                        if let Some(folder) = &self.proofs {
+                            write_proof(folder, broken, &proof.encode()).map_err(Problem::Folder)?;
+                        }
+                    }
+                }
+            }
+            let about = [("site", name.into()), ("count", included.into()), ("number", waiting.into())];
+            report.line(desk.say("check-receipts", &about));
+            let size = log.checkpoint().size();
+            list.push(json!({ "site": site.0, "log": size, "included": included, "waiting": waiting }));
+        }
+        if broken > 0 {
+            report.line(desk.say("check-broken", &[("count", broken.into())]));
+            report.end_with(1);
+        }
+        report.set("sites", list);
+        report.set("broken", broken);
+        Ok((proven, redeemed))
+    }
+}
+
+fn write_proof(folder: &Path, number: usize, proof: &[u8]) -> std::io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join(format!("omission-{number}.bin")), proof)
+}
+
+/// How many households drew at least what is held for a site: what a visit shows, they could show too.
+fn crowds(desk: &Desk, holder: &Holder, issuer: &WholeLog, report: &mut Report) -> Result<(), Problem> {
+    let programme = holder.programme();
+    let mut shown: BTreeMap<(Round, Option<SiteId>), BTreeMap<KeyIndex, u32>> = BTreeMap::new();
+    for voucher in holder.wallet().vouchers() {
+        let Some(it) = held(programme, voucher) else { continue };
+        *shown.entry((it.round, it.site)).or_default().entry(voucher.key()).or_default() += 1;
+    }
+    let mut list = Vec::new();
+    for ((round, site), keys) in shown {
+        let crowd = issuer.drawn(round).map_err(Problem::Log)?.covering(&keys);
+        let name = site.map_or_else(|| desk.say("any-site", &[]), |site| desk.site_name(programme.latest(), site));
+        let about = [("site", name.into()), ("round", round.0.into()), ("count", crowd.into())];
+        report.line(desk.say(if crowd < 20 { "check-small-crowd" } else { "check-crowd" }, &about));
+        list.push(json!({ "site": site.map(|site| site.0), "round": round.0, "crowd": crowd }));
+    }
+    report.set("crowds", list);
+    Ok(())
+}
