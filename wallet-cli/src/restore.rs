@@ -120,7 +120,10 @@ impl Wallet {
         let fresh: Vec<Voucher> = vouchers.into_iter().filter(|voucher| !gone(&voucher.shown().mark())).collect();
         restored.vouchers = fresh.len();
         self.vouchers.extend(fresh);
-        // A copy of this wallet gave them up for those above.
+        // This wallet's swap without its answer, or a copy's: what it brings is among those above.
+        if self.swap.as_ref().is_some_and(|swap| swap.gives_any(&swapped)) {
+            self.swap = None;
+        }
         self.vouchers.retain(|voucher| !swapped.contains(&voucher.shown().mark()));
         for (round, index) in last {
             self.sealed_before(round, index + 1);

@@ -3,6 +3,8 @@
 //! Old vouchers are busy until the answer or a refusal. They stay after a refusal, and so do the contexts: if it was a lie, the
 //! same bytes still get the answer.
 
+use std::collections::BTreeSet;
+
 use annona_protocol::{
     ids::Round,
     programme::{InForce, KeyCounts, Programme},
@@ -44,6 +46,13 @@ enum Step {
 struct Attempt {
     context: SwapContext,
     request: SecretVec,
+}
+
+impl PendingSwap {
+    /// Whether one of these is given up by it.
+    pub(crate) fn gives_any(&self, marks: &BTreeSet<Mark>) -> bool {
+        self.old.iter().any(|mark| marks.contains(mark))
+    }
 }
 
 impl Wallet {

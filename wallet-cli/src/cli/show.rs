@@ -9,7 +9,7 @@ use annona_protocol::{
         schema::{DRAWN, EXPIRES},
     },
 };
-use annona_wallet::{Task, Wallet};
+use annona_wallet::{Medium, Task, Wallet};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -55,6 +55,7 @@ impl Show {
         expiry(desk, &wallet, &mut report);
         owed(desk, &programme, &wallet, &mut report);
         refused(desk, &programme, &wallet, &mut report);
+        packed(desk, &wallet, &mut report);
         let receipts = wallet.receipts().len();
         if receipts > 0 {
             report.line(desk.say("show-receipts", &[("count", receipts.into())]));
@@ -66,6 +67,23 @@ impl Show {
         unfinished(desk, &wallet, &mut report);
         Ok(report)
     }
+}
+
+/// What waits under a number to be read back, handed on, or taken back.
+fn packed(desk: &Desk, wallet: &Wallet, report: &mut Report) {
+    let mut list = Vec::new();
+    for parcel in wallet.parcels() {
+        let count = parcel.vouchers().len();
+        let (id, medium) = match parcel.medium() {
+            Medium::Gift => ("show-gift", "gift"),
+            Medium::Card => ("show-card", "card"),
+            Medium::Sheet => ("show-sheet", "sheet"),
+            Medium::SplitSheet => ("show-sheet", "split-sheet"),
+        };
+        report.line(desk.say(id, &[("number", parcel.number().into()), ("count", count.into())]));
+        list.push(json!({ "number": parcel.number(), "medium": medium, "vouchers": count }));
+    }
+    report.set("packed", list);
 }
 
 /// What is not answered yet: every command that leaves it so says it.

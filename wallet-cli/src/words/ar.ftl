@@ -425,3 +425,31 @@ check-redeemed =
 error-log-false = سجل علني لا يحوي ما وُقّع عليه. لا تتابعوا؛ أخبروا من تثقون به، وأخبروا الوكالة.
 error-log-missing = لم يُنشر شيء بعد. حاولوا لاحقًا.
 error-receipt-false = أحد الإيصالات ليس لهذا البرنامج أو لنقطة التوزيع هذه.
+
+show-sheet =
+    { $count ->
+        [zero] الورقة رقم { $number }: بلا قسائم. يقرؤها ⁦annona-wallet read-back⁩.
+        [one] الورقة رقم { $number }: قسيمة واحدة، إلى أن يقرأها ⁦annona-wallet read-back⁩.
+        [two] الورقة رقم { $number }: قسيمتان، إلى أن يقرأهما ⁦annona-wallet read-back⁩.
+        [few] الورقة رقم { $number }: { $count } قسائم، إلى أن يقرأها ⁦annona-wallet read-back⁩.
+        [many] الورقة رقم { $number }: { $count } قسيمة، إلى أن يقرأها ⁦annona-wallet read-back⁩.
+       *[other] الورقة رقم { $number }: { $count } قسيمة في المجموع، إلى أن يقرأها ⁦annona-wallet read-back⁩.
+    }
+show-gift =
+    { $count ->
+        [zero] الهدية رقم { $number }: بلا قسائم. يعرضها من جديد ⁦annona-wallet give --again⁩.
+        [one] الهدية رقم { $number }: قسيمة واحدة. يعرضها من جديد ⁦annona-wallet give --again⁩.
+        [two] الهدية رقم { $number }: قسيمتان. يعرضهما من جديد ⁦annona-wallet give --again⁩.
+        [few] الهدية رقم { $number }: { $count } قسائم. يعرضها من جديد ⁦annona-wallet give --again⁩.
+        [many] الهدية رقم { $number }: { $count } قسيمة. يعرضها من جديد ⁦annona-wallet give --again⁩.
+       *[other] الهدية رقم { $number }: { $count } قسيمة في المجموع. يعرضها من جديد ⁦annona-wallet give --again⁩.
+    }
+show-card =
+    { $count ->
+        [zero] البطاقة رقم { $number }: لا شيء ينقص.
+        [one] قسيمة واحدة لم تصل إلى بطاقتها. استردوها بالأمر ⁦annona-wallet unpack⁩ مع الرقم { $number }، ثم اكتبوا البطاقة من جديد.
+        [two] قسيمتان لم تصلا إلى بطاقتهما. استردوهما بالأمر ⁦annona-wallet unpack⁩ مع الرقم { $number }، ثم اكتبوا البطاقة من جديد.
+        [few] { $count } قسائم لم تصل إلى بطاقتها. استردوها بالأمر ⁦annona-wallet unpack⁩ مع الرقم { $number }، ثم اكتبوا البطاقة من جديد.
+        [many] { $count } قسيمة لم تصل إلى بطاقتها. استردوها بالأمر ⁦annona-wallet unpack⁩ مع الرقم { $number }، ثم اكتبوا البطاقة من جديد.
+       *[other] { $count } قسيمة لم تصل إلى بطاقتها. استردوها بالأمر ⁦annona-wallet unpack⁩ مع الرقم { $number }، ثم اكتبوا البطاقة من جديد.
+    }

@@ -325,3 +325,19 @@ check-redeemed =
 error-log-false = A public log does not hold what was signed. Do not go on; tell somebody you trust, and the agency.
 error-log-missing = Nothing was published yet. Try again later.
 error-receipt-false = A receipt is not of this programme or site.
+
+show-sheet =
+    { $count ->
+        [one] Sheet { $number }: one voucher, until `annona-wallet read-back { $number }` has read it.
+       *[other] Sheet { $number }: { $count } vouchers, until `annona-wallet read-back { $number }` has read them.
+    }
+show-gift =
+    { $count ->
+        [one] Gift { $number }: one voucher. `annona-wallet give --again { $number }` shows it again.
+       *[other] Gift { $number }: { $count } vouchers. `annona-wallet give --again { $number }` shows them again.
+    }
+show-card =
+    { $count ->
+        [one] One voucher did not get onto its card. Take it back with `annona-wallet unpack { $number }`, and write the card again.
+       *[other] { $count } vouchers did not get onto their card. Take them back with `annona-wallet unpack { $number }`, and write the card again.
+    }

@@ -325,3 +325,19 @@ check-redeemed =
 error-log-false = Un registre public ne contient pas ce qui a été signé. N’allez pas plus loin ; dites-le à quelqu’un de confiance et à l’agence.
 error-log-missing = Rien n’est encore publié. Réessayez plus tard.
 error-receipt-false = Un reçu n’est pas de ce programme ou de ce site.
+
+show-sheet =
+    { $count ->
+        [one] Feuille { $number } : un bon, jusqu’à ce que `annona-wallet read-back { $number }` l’ait lu.
+       *[other] Feuille { $number } : { $count } bons, jusqu’à ce que `annona-wallet read-back { $number }` les ait lus.
+    }
+show-gift =
+    { $count ->
+        [one] Don { $number } : un bon. `annona-wallet give --again { $number }` le montre à nouveau.
+       *[other] Don { $number } : { $count } bons. `annona-wallet give --again { $number }` les montre à nouveau.
+    }
+show-card =
+    { $count ->
+        [one] Un bon n’est pas arrivé sur sa carte. Reprenez-le avec `annona-wallet unpack { $number }` et réécrivez la carte.
+       *[other] { $count } bons ne sont pas arrivés sur leur carte. Reprenez-les avec `annona-wallet unpack { $number }` et réécrivez la carte.
+    }

@@ -366,3 +366,25 @@ check-redeemed =
 error-log-false = Публічний журнал не містить того, що було підписано. Не продовжуйте; скажіть тому, кому довіряєте, і організації.
 error-log-missing = Ще нічого не опубліковано. Спробуйте пізніше.
 error-receipt-false = Розписка не з цієї програми або не з цього пункту.
+
+show-sheet =
+    { $count ->
+        [one] Аркуш { $number }: { $count } ваучер, доки його не прочитає `annona-wallet read-back { $number }`.
+        [few] Аркуш { $number }: { $count } ваучери, доки їх не прочитає `annona-wallet read-back { $number }`.
+        [many] Аркуш { $number }: { $count } ваучерів, доки їх не прочитає `annona-wallet read-back { $number }`.
+       *[other] Аркуш { $number }: { $count } ваучера, доки їх не прочитає `annona-wallet read-back { $number }`.
+    }
+show-gift =
+    { $count ->
+        [one] Подарунок { $number }: { $count } ваучер. `annona-wallet give --again { $number }` покаже його знову.
+        [few] Подарунок { $number }: { $count } ваучери. `annona-wallet give --again { $number }` покаже їх знову.
+        [many] Подарунок { $number }: { $count } ваучерів. `annona-wallet give --again { $number }` покаже їх знову.
+       *[other] Подарунок { $number }: { $count } ваучера. `annona-wallet give --again { $number }` покаже їх знову.
+    }
+show-card =
+    { $count ->
+        [one] { $count } ваучер не потрапив на картку. Заберіть його через `annona-wallet unpack { $number }` і запишіть картку знову.
+        [few] { $count } ваучери не потрапили на картку. Заберіть їх через `annona-wallet unpack { $number }` і запишіть картку знову.
+        [many] { $count } ваучерів не потрапили на картку. Заберіть їх через `annona-wallet unpack { $number }` і запишіть картку знову.
+       *[other] { $count } ваучера не потрапили на картку. Заберіть їх через `annona-wallet unpack { $number }` і запишіть картку знову.
+    }

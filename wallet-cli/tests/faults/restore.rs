@@ -109,6 +109,24 @@ fn the_copy_that_lost_a_serial_goes_on_where_the_winner_is() {
     assert_eq!(world.logged(), [1, 1, 3, 0]);
 }
 
+/// A swap whose answer was lost, and a restore before it goes on: its new vouchers are held once.
+#[test]
+fn a_restore_and_a_swap_without_its_answer_do_not_double() {
+    let world = World::new();
+    let (disk, wire) = (with_words(&world, &SEED), Wire::new(&world.issuer, None, 3));
+    // Messages 0 to 5: the last is the swap, whose answers are lost.
+    wire.faults.borrow_mut().extend((5..9).map(|at| (at, Fault::LostAfter)));
+    assert!(at_issuer(&mut agent(&disk, &wire), &world, 4).is_err());
+    let before = state(&disk).vouchers().len();
+    assert_eq!(state(&disk).tasks(), [Task::Swap]);
+    restore(&world, &disk).unwrap();
+    assert_eq!((state(&disk).vouchers().len(), state(&disk).tasks().len()), (before, 0));
+    let wire = Wire::new(&world.issuer, None, 5);
+    at_issuer(&mut agent(&disk, &wire), &world, 6).unwrap();
+    assert_eq!(state(&disk).vouchers().len(), before);
+    assert_eq!(world.logged(), [1, 1, 1, 1]);
+}
+
 /// [10.2-M2] A backup shows nothing before it has asked what the wallet did since.
 #[test]
 fn a_backup_restores_before_it_shows_anything() {
