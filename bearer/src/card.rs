@@ -12,7 +12,7 @@
 //!
 //! A card computes nothing. Whoever copies it can try PINs, and has the vouchers once one fits.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use annona_protocol::{
     ids::{KeyIndex, ProgrammeId},
@@ -42,6 +42,8 @@ pub struct Card {
     salt: [u8; 16],
     work_factor: u8,
     entries: Vec<Entry>,
+    /// The bank that it was opened from: the one that is known to be whole, and so never the next to be written.
+    whole: Option<usize>,
 }
 
 /// A voucher on a card.
@@ -113,7 +115,14 @@ impl Card {
         }
         let mut salt = [0; 16];
         rng.fill_bytes(&mut salt);
-        Ok(Self { programme: ProgrammeMark::of(programme), generation: 0, salt, work_factor, entries: Vec::new() })
+        Ok(Self {
+            programme: ProgrammeMark::of(programme),
+            generation: 0,
+            salt,
+            work_factor,
+            entries: Vec::new(),
+            whole: None,
+        })
     }
 
     /// Opens a card's image: the bank that was written last, or the other one if that write was cut off.
@@ -124,15 +133,16 @@ impl Card {
         if image.len() != Self::BYTES {
             return Err(CardError::Length);
         }
-        let mut banks: Vec<Bank<'_>> = image.chunks_exact(BANK).filter_map(Bank::of).collect();
+        let banks = image.chunks_exact(BANK).enumerate();
+        let mut banks: Vec<(usize, Bank<'_>)> = banks.filter_map(|(at, bank)| Some((at, Bank::of(bank)?))).collect();
         if banks.is_empty() {
             return Err(CardError::Foreign);
         }
-        banks.sort_by_key(|bank| std::cmp::Reverse(bank.generation()));
+        banks.sort_by_key(|(_, bank)| std::cmp::Reverse(bank.generation()));
         let mut error = CardError::Closed;
-        for bank in banks {
+        for (at, bank) in banks {
             match bank.open(pin) {
-                Ok(card) => return Ok(card),
+                Ok(card) => return Ok(Self { whole: Some(at), ..card }),
                 Err(CardError::Closed) => {}
                 Err(other) => error = other,
             }
@@ -189,11 +199,17 @@ impl Card {
         self.entries.retain(Entry::is_held);
     }
 
-    /// Writes the card over the older bank of an image; the other bank keeps what was there before.
+    /// Writes the card over the bank of an image that it was not opened from, and says which bytes that are: the other bank keeps
+    /// what was there before, and is not to be touched. After vouchers were handed out a second write wipes them there too.
     ///
     /// # Errors
     /// [`CardError::Length`], [`CardError::ShortPin`].
-    pub fn write<R: CryptoRng + ?Sized>(&mut self, image: &mut [u8], pin: &str, rng: &mut R) -> Result<(), CardError> {
+    pub fn write<R: CryptoRng + ?Sized>(
+        &mut self,
+        image: &mut [u8],
+        pin: &str,
+        rng: &mut R,
+    ) -> Result<Range<usize>, CardError> {
         if image.len() != Self::BYTES {
             return Err(CardError::Length);
         }
@@ -202,7 +218,8 @@ impl Card {
         }
         let generations: Vec<Option<u32>> =
             image.chunks_exact(BANK).map(|bank| Bank::of(bank).map(|bank| bank.generation())).collect();
-        let at = usize::from(generations[1] < generations[0]);
+        // A torn write leaves a head that nobody vouches for: what opened decides, not what the heads say.
+        let at = self.whole.map_or(usize::from(generations[1] < generations[0]), |whole| 1 - whole);
         // Behind any that the card has, of this program's or not.
         let newest = generations.iter().flatten().copied().max().unwrap_or_default().max(self.generation);
         self.generation = newest.checked_add(1).ok_or(CardError::Content)?;
@@ -220,7 +237,8 @@ impl Card {
         let sealed = cipher.encrypt(XNonce::from_slice(&nonce), payload).map_err(|_| CardError::Content)?;
         bank.extend_from_slice(&sealed);
         image[at * BANK..][..BANK].copy_from_slice(&bank);
-        Ok(())
+        self.whole = Some(at);
+        Ok(at * BANK..(at + 1) * BANK)
     }
 
     fn body(&self) -> Zeroizing<Vec<u8>> {
@@ -287,7 +305,14 @@ impl<'a> Bank<'a> {
         let entries = entries.collect::<Result<_, _>>()?;
         let mut programme = [0; 8];
         programme.copy_from_slice(&body[..8]);
-        Ok(Card { programme: ProgrammeMark(programme), generation: self.generation(), salt, work_factor, entries })
+        Ok(Card {
+            programme: ProgrammeMark(programme),
+            generation: self.generation(),
+            salt,
+            work_factor,
+            entries,
+            whole: None,
+        })
     }
 }
 

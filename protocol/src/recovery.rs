@@ -36,7 +36,7 @@ use crate::{
     programme::{InForce, KeyCounts, Programme},
     registry,
     secret::{SecretBytes, SecretScalar, Weights},
-    slots::{SealedSlot, Slots},
+    slots::{SHARED_ID_BYTES, SealedSlot, Slots},
     swap::accumulate_swap,
     transcript::{self, ByteStream},
     voucher::{self, Answer, Mark, ShownVoucher, Voucher},
@@ -82,9 +82,12 @@ impl RecoveryKeys {
         Self { seed, programme }
     }
 
-    /// The id of a slot.
+    /// The id of a slot. Both of a message begin with the same bytes, those of its voucher slot.
     pub fn id(&self, kind: SlotKind, round: Round, index: u32) -> [u8; 32] {
-        transcript::hash(registry::SLOT_ID, &self.input(kind, round, index))
+        let own = |kind| transcript::hash(registry::SLOT_ID, &self.input(kind, round, index));
+        let (mut id, shared) = (own(kind), own(SlotKind::Vouchers));
+        id[..SHARED_ID_BYTES].copy_from_slice(&shared[..SHARED_ID_BYTES]);
+        id
     }
 
     /// `seed || programme || kind || round || index`, the last two as `u32`.

@@ -15,6 +15,10 @@ use crate::{
 /// The longest ciphertext of a slot, in bytes.
 pub const MAX_SLOT_BYTES: usize = 16 * 1024;
 
+/// How many bytes both ids of a message begin with. A restore looks both up, each in its bucket: with independent ids the two buckets
+/// together would name the message.
+pub(crate) const SHARED_ID_BYTES: usize = 4;
+
 /// One sealed slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealedSlot {
@@ -42,14 +46,17 @@ impl Slots {
             rng.fill_bytes(&mut slot.ciphertext);
             slot
         };
-        Self { vouchers: slot(), credential: slot() }
+        let (vouchers, mut credential) = (slot(), slot());
+        credential.id[..SHARED_ID_BYTES].copy_from_slice(&vouchers.id[..SHARED_ID_BYTES]);
+        Self { vouchers, credential }
     }
 
-    /// Whether the ciphertexts have the same, bounded length and the ids differ.
+    /// Whether the ciphertexts have the same, bounded length, and the ids differ behind their first bytes, which are the same.
     pub fn is_well_formed(&self) -> bool {
         self.vouchers.ciphertext.len() == self.credential.ciphertext.len()
             && self.vouchers.ciphertext.len() <= MAX_SLOT_BYTES
             && self.vouchers.id != self.credential.id
+            && self.vouchers.id[..SHARED_ID_BYTES] == self.credential.id[..SHARED_ID_BYTES]
     }
 
     /// The digest that a show binds.

@@ -161,12 +161,14 @@ impl Wallet {
         before - self.receipts.len()
     }
 
-    /// Erases held vouchers that a site's log shows as redeemed, as a restore brings those back too. Gives their number.
+    /// Erases vouchers that a restore brought back and a site's log shows as redeemed. No others: the vouchers of a visit whose goods
+    /// never came bring them still. Gives their number.
     pub fn drop_redeemed(&mut self, redeemed: &BTreeSet<Mark>) -> usize {
-        let marks: Vec<Mark> = self.vouchers.iter().map(|voucher| voucher.shown().mark()).collect();
-        let gone = |mark: &Mark| redeemed.contains(mark) && !self.is_busy(mark);
-        let gone: BTreeSet<Mark> = marks.into_iter().filter(gone).collect();
+        let in_no_visit = |mark: &Mark| !self.visits.iter().any(|visit| visit.shows(mark));
+        let gone: BTreeSet<Mark> =
+            self.restored.iter().filter(|mark| redeemed.contains(mark) && in_no_visit(mark)).copied().collect();
         self.vouchers.retain(|voucher| !gone.contains(&voucher.shown().mark()));
+        self.restored.retain(|mark| !gone.contains(mark));
         gone.len()
     }
 }

@@ -18,7 +18,7 @@ use annona_protocol::{
 };
 use rand_core::CryptoRng;
 
-use crate::{AgentError, Endpoint, SEALED_MESSAGES, Wallet, WalletError};
+use crate::{AgentError, Endpoint, SEALED_MESSAGES, Wallet, WalletError, recovery::ENROLMENTS};
 
 /// Why nothing was restored. The wallet is unchanged.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,9 @@ pub enum RestoreError {
     /// The directory is not believed: look-ups would tell whose they are.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// A draw's credential was found, and not its vouchers: its batch was closed in between.
+    #[error("the log grew meanwhile: try again")]
+    Incomplete,
     /// A bucket that holds what does not belong into it.
     #[error("the issuer's bucket is not the one that was asked for: try again later")]
     Bucket,
@@ -63,6 +66,8 @@ struct Found {
     spent: Vec<PublicScalar>,
     swapped: BTreeSet<Mark>,
     last: BTreeMap<Round, u32>,
+    /// Rounds of draws whose credential was found and whose vouchers were not.
+    without_vouchers: Vec<Round>,
     unusable: Vec<(Round, RecoveryError)>,
 }
 
@@ -82,22 +87,32 @@ impl Wallet {
     ) -> Result<Restored, RestoreError> {
         self.is_of(programme)?;
         let keys = self.recovery_keys().ok_or(WalletError::NoWords)?;
-        let directory = SlotDirectory::decode(&send(Endpoint::SlotDirectory, rng)?)?;
+        if self.credential.is_none() && self.show.is_some() {
+            // Its ticket may be used already: only its own answer brings that credential.
+            return Err(WalletError::Pending.into());
+        }
+        let mut directory = SlotDirectory::decode(&send(Endpoint::SlotDirectory, rng)?)?;
         directory.check(log_size)?;
+        directory.rounds.retain(|found| found.round == ENROLMENTS || programme.in_force(found.round).is_ok());
 
         let mut slots = BTreeMap::new();
         for bucket in buckets(&keys, &directory, rng) {
-            for slot in whole(&bucket, &mut send, rng)? {
+            for slot in whole(&bucket, log_size, &mut send, rng)? {
                 slots.insert((bucket.kind, slot.id), slot);
             }
         }
         let rounds: Vec<Round> = directory.rounds.iter().map(|found| found.round).collect();
         let found = Found::open(&keys, programme, &rounds, &slots, rng);
-        Ok(self.adopt(found))
+        let kept = |round| directory.depth(SlotKind::Vouchers, round).is_some();
+        if found.without_vouchers.iter().any(|round| kept(*round)) {
+            return Err(RestoreError::Incomplete);
+        }
+        let open: Vec<Round> = rounds.into_iter().filter(|round| kept(*round)).collect();
+        Ok(self.adopt(found, &open))
     }
 
-    fn adopt(&mut self, found: Found) -> Restored {
-        let Found { credentials, vouchers, spent, swapped, last, unusable } = found;
+    fn adopt(&mut self, found: Found, open: &[Round]) -> Restored {
+        let Found { credentials, vouchers, spent, swapped, last, unusable, .. } = found;
         let is_spent = |credential: &Credential| spent.iter().any(|serial| credential.has_serial(serial));
         let mut restored =
             Restored { messages: last.values().map(|index| *index as usize + 1).sum(), ..Restored::default() };
@@ -119,7 +134,8 @@ impl Wallet {
         };
         let fresh: Vec<Voucher> = vouchers.into_iter().filter(|voucher| !gone(&voucher.shown().mark())).collect();
         restored.vouchers = fresh.len();
-        self.vouchers.extend(fresh);
+        self.restored.extend(fresh.iter().map(|voucher| voucher.shown().mark()));
+        self.hold(fresh);
         // This wallet's swap without its answer, or a copy's: what it brings is among those above.
         if self.swap.as_ref().is_some_and(|swap| swap.gives_any(&swapped)) {
             self.swap = None;
@@ -127,6 +143,10 @@ impl Wallet {
         self.vouchers.retain(|voucher| !swapped.contains(&voucher.shown().mark()));
         for (round, index) in last {
             self.sealed_before(round, index + 1);
+        }
+        // Messages of the open batch are in no bucket: none of their ids may come again ([10.2-M6]).
+        for round in open.iter().copied().chain(self.credential.is_none().then_some(ENROLMENTS)) {
+            self.sealed_before(round, SEALED_MESSAGES);
         }
         self.copied = false;
         restored.unusable = unusable;
@@ -169,6 +189,7 @@ fn buckets<R: CryptoRng + ?Sized>(keys: &RecoveryKeys, directory: &SlotDirectory
 /// All parts of a bucket.
 fn whole<R: CryptoRng + ?Sized>(
     bucket: &Bucket,
+    log_size: u64,
     send: &mut impl FnMut(Endpoint, &mut R) -> Result<Vec<u8>, AgentError>,
     rng: &mut R,
 ) -> Result<Vec<StoredSlot>, RestoreError> {
@@ -180,10 +201,19 @@ fn whole<R: CryptoRng + ?Sized>(
             return Err(RestoreError::Bucket);
         }
         slots.extend(part.slots);
+        // Each has a leaf of its own.
+        if slots.len() as u64 > log_size {
+            return Err(RestoreError::Bucket);
+        }
         if !part.more {
             return Ok(slots);
         }
     }
+}
+
+/// Whether a slot's message asked for vouchers.
+fn draws(slot: &StoredSlot) -> bool {
+    matches!(IssuerLeaf::decode(&slot.leaf), Ok(IssuerLeaf::Draw(leaf)) if !leaf.keys.is_empty())
 }
 
 impl Found {
@@ -204,6 +234,9 @@ impl Found {
                         found.unusable.push((*round, error));
                     }
                     found.last.insert(*round, index);
+                }
+                if credential.is_some_and(draws) && vouchers.is_none() {
+                    found.without_vouchers.push(*round);
                 }
             }
         }

@@ -105,7 +105,7 @@ impl Wallet {
         self.is_free_for_a_show()?;
         let credential = self.credential.as_ref().ok_or(WalletError::NotEnrolled)?;
         let (context, request) = RollOverContext::new(view, credential, self.seal(view.round).sealing(), rng)?;
-        self.forget_accepted_before(view.round);
+        self.forget_accepted(view);
         self.attempt(Some(place), Context::RollOver(context), request.encode_secret());
         Ok(())
     }
@@ -206,6 +206,7 @@ impl Wallet {
         if let Step::Session { round, keys } = &show.step
             && let Ok(offer) = SessionOffer::decode(answer)
         {
+            self.is_current()?;
             let view = programme.in_force(*round)?;
             let credential = self.credential.as_ref().ok_or(WalletError::NotEnrolled)?;
             let seal = self.seal(view.round);
@@ -217,7 +218,7 @@ impl Wallet {
         let (credential, vouchers) = show.finish(programme, answer, rng)?;
         let event = if vouchers.is_empty() { Event::Credential } else { Event::Drawn(vouchers.len()) };
         self.credential = Some(credential);
-        self.vouchers.extend(vouchers);
+        self.hold(vouchers);
         self.show = None;
         Ok(event)
     }
@@ -251,6 +252,10 @@ impl Wallet {
             return Ok(Next::Send);
         }
         show.step = Step::Refused;
+        // A copy of this wallet may have gone on: what comes next is asked of the slots ([10.2-M7]).
+        if refusal.is_conflict() {
+            self.set_copied();
+        }
         Ok(Next::Stop)
     }
 

@@ -63,6 +63,7 @@ impl Wallet {
     /// [`WalletError::VoucherNotFree`], [`WalletError::Pending`], [`WalletError::Keys`].
     pub fn swap(&mut self, view: &InForce<'_>, old: &[Mark], new: KeyCounts) -> Result<(), WalletError> {
         self.is_of(view.programme)?;
+        self.is_current()?;
         view.units(&new)?;
         let mut old = old.to_vec();
         old.sort_unstable();
@@ -126,7 +127,7 @@ impl Wallet {
         self.swap = None;
         self.vouchers.retain(|voucher| !old.contains(&voucher.shown().mark()));
         self.faults.retain(|mark, _| !old.contains(mark));
-        self.vouchers.extend(vouchers);
+        self.hold(vouchers);
         Ok(event)
     }
 

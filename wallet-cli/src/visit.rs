@@ -141,7 +141,8 @@ impl Wallet {
     pub fn not_received(&mut self, site: SiteId, round: Round) -> usize {
         let vouchers = self.take_accepted(site, round);
         let count = vouchers.len();
-        self.vouchers.extend(vouchers);
+        self.restored.retain(|mark| !vouchers.iter().any(|voucher| voucher.shown().mark() == *mark));
+        self.hold(vouchers);
         count
     }
 
@@ -154,9 +155,10 @@ impl Wallet {
         self.accepted.extract_if(.., is).flat_map(|accepted| accepted.vouchers).collect()
     }
 
-    /// Vouchers of rounds before this one bring nothing any more.
-    pub(crate) fn forget_accepted_before(&mut self, round: Round) {
-        self.accepted.retain(|accepted| accepted.place.round >= round);
+    /// Vouchers of rounds that no site serves any more bring nothing: rounds overlap by the policy's advance.
+    pub(crate) fn forget_accepted(&mut self, view: &InForce<'_>) {
+        let first = view.round.0.saturating_sub(view.header.policy.advance).saturating_sub(1);
+        self.accepted.retain(|accepted| accepted.place.round.0 >= first);
     }
 
     /// Prepares to collect what a slip promises, at `place`: its site, in the round that is open now.
@@ -398,6 +400,11 @@ impl Visit {
     /// Whether a voucher must not go elsewhere: the visit may have been accepted.
     pub(crate) fn holds(&self, mark: &Mark) -> bool {
         (self.state == State::Open || self.doubt && !self.is_disputed()) && self.marks.contains(mark)
+    }
+
+    /// Whether a voucher was shown in it.
+    pub(crate) fn shows(&self, mark: &Mark) -> bool {
+        self.marks.contains(mark)
     }
 
     pub(crate) fn outgoing(&self) -> Outgoing {

@@ -1,6 +1,6 @@
 //! The state: everything that a wallet file holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use annona_protocol::{
     credential::Credential,
@@ -44,6 +44,8 @@ pub struct Wallet {
     pub(crate) recovery: Option<Recovery>,
     /// A copy: another may have gone on, so slots are asked before anything is shown ([10.2-M2]).
     pub(crate) copied: bool,
+    /// Vouchers that a restore brought back and no log has spoken for: they may have been redeemed before.
+    pub(crate) restored: BTreeSet<Mark>,
 }
 
 /// Why bytes are not a wallet.
@@ -80,6 +82,7 @@ impl Wallet {
             parcels: Vec::new(),
             recovery: None,
             copied: false,
+            restored: BTreeSet::new(),
         }
     }
 
@@ -220,6 +223,20 @@ impl Wallet {
 
     pub(crate) fn is_of(&self, programme: &Programme) -> Result<(), WalletError> {
         if programme.id() == self.programme { Ok(()) } else { Err(WalletError::OtherProgramme) }
+    }
+
+    /// Takes vouchers in, those that are not held yet.
+    pub(crate) fn hold(&mut self, vouchers: Vec<Voucher>) {
+        for voucher in vouchers {
+            if self.voucher(&voucher.shown().mark()).is_none() {
+                self.vouchers.push(voucher);
+            }
+        }
+    }
+
+    /// Marks a wallet as one of several copies: it restores before it shows anything.
+    pub fn set_copied(&mut self) {
+        self.copied = self.recovery.is_some();
     }
 
     /// Keeps receipts that are not kept yet.

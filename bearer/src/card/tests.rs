@@ -88,6 +88,23 @@ fn a_card_pulled_out_in_mid_write_has_its_other_bank() {
     assert_eq!(Card::open(&third, PIN).unwrap().generation, 3);
 }
 
+/// Torn twice in a row, after the head of the bank was written: the bank that opened is never the one that is written.
+#[test]
+fn a_card_torn_twice_has_its_vouchers() {
+    let (fixture, vouchers, before) = loaded();
+    let mut image = before;
+    for written in [56, 100, 4000, 12] {
+        let mut card = Card::open(&image, PIN).unwrap();
+        let mut after = image.clone();
+        let range = card.write(&mut after, PIN, &mut rng(5)).unwrap();
+        assert_eq!(range.len(), BANK);
+        let torn = range.start + written;
+        image[range.start..torn].copy_from_slice(&after[range.start..torn]);
+        let held = Card::open(&image, PIN).unwrap().vouchers(&fixture.programme).unwrap();
+        assert_eq!(held.len(), vouchers.len(), "{written}");
+    }
+}
+
 #[test]
 fn what_does_not_open_says_why() {
     let (_, _, image) = loaded();

@@ -2,7 +2,8 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Seek as _, SeekFrom, Write as _},
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -72,18 +73,22 @@ impl At {
         Ok(Zeroizing::new(fs::read(&self.card).map_err(Problem::Card)?))
     }
 
-    /// In place, as a card is written: the other bank stays readable.
-    fn write(&self, image: &[u8]) -> Result<(), Problem> {
-        write_in_place(&self.card, image).map_err(Problem::Card)
+    /// One bank in place, as a card is written: the other one is not touched.
+    fn write(&self, image: &[u8], bank: Range<usize>) -> Result<(), Problem> {
+        write_in_place(&self.card, image, bank).map_err(Problem::Card)
     }
 }
 
-fn write_in_place(path: &Path, image: &[u8]) -> io::Result<()> {
+fn write_in_place(path: &Path, image: &[u8], bank: Range<usize>) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
-    file.write_all(image)?;
+    if file.metadata()?.len() != image.len() as u64 {
+        file.set_len(image.len() as u64)?;
+    }
+    file.seek(SeekFrom::Start(bank.start as u64))?;
+    file.write_all(&image[bank])?;
     file.sync_all()
 }
 
@@ -104,13 +109,19 @@ impl Write {
         let mut wallet = stored.wallet()?;
         let marks = self.which.marks(&programme, &wallet, stored.membership()?.site)?;
         let mut rng = UnwrapErr(SysRng);
-        let fresh = self.card.card.symlink_metadata().is_err();
+        let fresh = match self.card.card.symlink_metadata() {
+            Ok(_) => false,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            Err(error) => return Err(Problem::Card(error)),
+        };
         let pin = self.card.pin(desk)?;
         let (mut image, mut card) = if fresh {
             (Zeroizing::new(vec![0; Card::BYTES]), Card::new(&programme.id(), self.work_factor, &mut rng)?)
         } else {
             let image = self.card.image()?;
             let card = Card::open(&image, &pin)?;
+            // Of another programme, or not whole: nothing is written over it.
+            card.vouchers(&programme)?;
             (image, card)
         };
         card.forget();
@@ -118,10 +129,10 @@ impl Write {
         let (number, vouchers) =
             (parcel.number(), parcel.vouchers().iter().map(Voucher::duplicate).collect::<Vec<_>>());
         card.load(&vouchers)?;
-        card.write(&mut image, &pin, &mut rng)?;
+        let bank = card.write(&mut image, &pin, &mut rng)?;
         // Kept here until the card was read back: pulled out too early, it is written again.
         stored.keep(&wallet)?;
-        self.card.write(&image)?;
+        self.card.write(&image, bank)?;
         let written = on_card(&Card::open(&self.card.image()?, &pin)?, &programme)?;
         for mark in marks.iter().filter(|mark| written.contains(mark)) {
             wallet.read_back(number, *mark)?;
@@ -156,8 +167,11 @@ impl Read {
         for voucher in &vouchers {
             card.hand_out(voucher);
         }
-        card.write(&mut image, &pin, &mut UnwrapErr(SysRng))?;
-        self.card.write(&image)?;
+        // Twice: what was handed out is wiped from both banks.
+        for _ in 0..2 {
+            let bank = card.write(&mut image, &pin, &mut UnwrapErr(SysRng))?;
+            self.card.write(&image, bank)?;
+        }
         let mut report = Report::default();
         report.line(desk.say("card-read", &[("count", vouchers.len().into())]));
         report.set("vouchers", vouchers.len());

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use annona_protocol::{
@@ -119,7 +119,13 @@ impl Check {
                     Kept::Broken(proof) => {
                         broken += 1;
                         if let Some(folder) = &self.proofs {
-                            write_proof(folder, broken, &proof.encode()).map_err(Problem::Folder)?;
+                            fs::create_dir_all(folder).map_err(Problem::Folder)?;
+                            let name = format!("omission-{}.bin", hex::encode(&receipt.content.leaf.0[..8]));
+                            let file = folder.join(name);
+                            // The proof of an earlier check is evidence as it is.
+                            if !file.exists() {
+                                annona_vault::write_new(&file, &proof.encode())?;
+                            }
                         }
                     }
                 }
@@ -137,11 +143,6 @@ impl Check {
         report.set("broken", broken);
         Ok((proven, redeemed))
     }
-}
-
-fn write_proof(folder: &Path, number: usize, proof: &[u8]) -> std::io::Result<()> {
-    fs::create_dir_all(folder)?;
-    fs::write(folder.join(format!("omission-{number}.bin")), proof)
 }
 
 /// How many households drew at least what is held for a site: what a visit shows, they could show too.

@@ -91,6 +91,14 @@ impl Holder {
         Self::known(desk, stored, At::default())
     }
 
+    /// The same for a wallet that was lost: it does nothing before it has been restored.
+    pub(super) fn rejoin(desk: &Desk, stored: Stored, id: ProgrammeId, origin: &str) -> Result<Self, Problem> {
+        let mut holder = Self::join(desk, stored, id, origin)?;
+        holder.agent.wallet_mut().set_copied();
+        holder.agent.save()?;
+        Ok(holder)
+    }
+
     /// Asks the issuer for its newest announcement first.
     pub(super) fn with_news(desk: &Desk, mut stored: Stored, at: At<'_>) -> Result<Self, Problem> {
         let membership = stored.membership()?;

@@ -322,7 +322,7 @@ fn of_restore(error: &RestoreError) -> &'static str {
     match error {
         RestoreError::Wallet(error) => of_wallet(error),
         RestoreError::Link(error) => of_agent(error),
-        RestoreError::Directory(DirectoryError::Depth) => "restore-later",
+        RestoreError::Directory(DirectoryError::Depth) | RestoreError::Incomplete => "restore-later",
         RestoreError::Directory(_) => "restore-small",
         _ => "answer-false",
     }

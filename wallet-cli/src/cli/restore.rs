@@ -83,6 +83,6 @@ impl Restore {
         };
         let pin = desk.ask_new()?;
         let vault = Vault::create(&file, &pin, self.cost.work_factor, &state.encode())?;
-        Holder::join(desk, Stored { vault, state }, programme, &server)
+        Holder::rejoin(desk, Stored { vault, state }, programme, &server)
     }
 }

@@ -101,12 +101,16 @@ fn the_copy_that_lost_a_serial_goes_on_where_the_winner_is() {
     assert_eq!((restored.credential, restored.vouchers), (true, drawn));
     assert_eq!(holdings(&state(&loser)), holdings(&state(&winner)));
     assert!(!state(&loser).refresh_due() && state(&loser).tasks().is_empty());
-    // Either goes on; the other one has lost again.
+    // Either goes on; the other one has lost again, and shows nothing before it has asked.
     agent(&loser, &wire).refresh(&view, &mut rng(4)).unwrap();
-    assert!(agent(&winner, &wire).refresh(&view, &mut rng(5)).is_err());
-    restore(&world, &winner).unwrap();
-    agent(&winner, &wire).refresh(&view, &mut rng(6)).unwrap();
-    assert_eq!(world.logged(), [1, 1, 3, 0]);
+    assert!(matches!(agent(&winner, &wire).refresh(&view, &mut rng(5)), Err(AgentError::Refused(_))));
+    assert!(matches!(agent(&winner, &wire).refresh(&view, &mut rng(6)), Err(AgentError::Refused(_))));
+    let sent = wire.sent.borrow();
+    assert_eq!(sent[sent.len() - 1], sent[sent.len() - 2], "the same bytes again, and no others");
+    drop(sent);
+    // [10.2-M6] What was sent after the restore is in no slot until the next round, and no id came twice.
+    assert!(!restore(&world, &winner).unwrap().credential);
+    assert_eq!(world.logged(), [1, 1, 2, 0]);
 }
 
 /// A swap whose answer was lost, and a restore before it goes on: its new vouchers are held once.
