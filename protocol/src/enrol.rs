@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Rejected,
+    bucket::ENROLMENTS,
     cohort::{CohortClass, CohortMember},
     credential::{Credential, IssueError, IssueProof, IssuedCommitment, IssuerKey, OpeningProof, Unsigned},
     group::{Accumulator, GroupError, Point, PublicScalar},
@@ -146,9 +147,6 @@ pub(crate) fn answer_transcript(
     transcript
 }
 
-/// Slots of enrolments are filed under this round: no programme begins before round 1.
-const NO_ROUND: Round = Round(0);
-
 impl EnrolContext {
     /// A context that a sealed slot brought back.
     pub(crate) fn recovered(
@@ -181,7 +179,7 @@ impl EnrolContext {
         let arity = programme.parameters().arity();
         let unsigned = Unsigned { r, serial, values: vec![0; usize::from(arity) - 1] };
         let contents = Contents { arity, mask: Some(&mask), unsigned: Some(&unsigned), vouchers: None };
-        let slots = sealing.into().slots(NO_ROUND, &contents, rng);
+        let slots = sealing.into().slots(ENROLMENTS, &contents, rng);
         if !slots.is_well_formed() {
             return Err(EnrolError::Malformed);
         }

@@ -15,7 +15,6 @@ use rand_core::CryptoRng;
 
 use crate::{
     Backoff, Choice, Endpoint, Event, Handover, Next, Refusal, RestoreError, Restored, Task, Wallet, WalletError,
-    recovery::SLOT_TAKEN,
 };
 
 /// Where the state is made durable.
@@ -153,16 +152,8 @@ impl<P: Persist, L: Link> Agent<P, L> {
         ticket: TicketCode,
         rng: &mut R,
     ) -> Result<(), AgentError> {
-        self.wallet.enrol(programme, kind, TicketCode::from_bytes(*ticket.expose()), rng)?;
-        loop {
-            match self.drive(programme, Task::Credential, rng) {
-                // Words that were used here before: the next slot. Ends with the slots that words have.
-                Err(AgentError::Refused(refusal)) if refusal.code == SLOT_TAKEN => {
-                    self.wallet.enrol(programme, kind, TicketCode::from_bytes(*ticket.expose()), rng)?;
-                }
-                done => return done.map(drop),
-            }
-        }
+        self.wallet.enrol(programme, kind, ticket, rng)?;
+        self.drive(programme, Task::Credential, rng).map(drop)
     }
 
     /// Takes back from the issuer's slots what a lost wallet, or a copy of this one, did: see [`Wallet::restore`].

@@ -154,13 +154,6 @@ impl Drawn {
 }
 
 impl Wallet {
-    /// Erases the receipts of these vouchers: once their inclusion is proven, they say no more than where their holder was.
-    pub fn erase_receipts(&mut self, marks: &BTreeSet<Mark>) -> usize {
-        let before = self.receipts.len();
-        self.receipts.retain(|receipt| !marks.contains(&receipt.content.mark));
-        before - self.receipts.len()
-    }
-
     /// Erases vouchers that a restore brought back and a site's log shows as redeemed. No others: the vouchers of a visit whose goods
     /// never came bring them still. Gives their number.
     pub fn drop_redeemed(&mut self, redeemed: &BTreeSet<Mark>) -> usize {

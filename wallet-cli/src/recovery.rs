@@ -7,8 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Wallet, WalletError};
 
-pub(crate) use annona_protocol::bucket::ENROLMENTS;
-
 /// How many messages of a round recovery words bring back: a restore looks for so many, whether or not they were sent. Further
 /// messages of a round are sealed at random, as those of a wallet without words.
 pub const SEALED_MESSAGES: u32 = 8;

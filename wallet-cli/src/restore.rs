@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use annona_protocol::{
-    bucket::{Bucket, DirectoryError, SlotBucket, SlotDirectory, SlotKind, StoredSlot},
+    bucket::{Bucket, DirectoryError, ENROLMENTS, SlotBucket, SlotDirectory, SlotKind, StoredSlot},
     credential::Credential,
     group::PublicScalar,
     ids::Round,
@@ -18,7 +18,7 @@ use annona_protocol::{
 };
 use rand_core::CryptoRng;
 
-use crate::{AgentError, Endpoint, SEALED_MESSAGES, Wallet, WalletError, recovery::ENROLMENTS};
+use crate::{AgentError, Endpoint, SEALED_MESSAGES, Task, Wallet, WalletError};
 
 /// Why nothing was restored. The wallet is unchanged.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +87,7 @@ impl Wallet {
     ) -> Result<Restored, RestoreError> {
         self.is_of(programme)?;
         let keys = self.recovery_keys().ok_or(WalletError::NoWords)?;
-        if self.credential.is_none() && self.show.is_some() {
+        if self.credential.is_none() && self.outgoing(Task::Credential).is_some() {
             // Its ticket may be used already: only its own answer brings that credential.
             return Err(WalletError::Pending.into());
         }

@@ -6,6 +6,7 @@
 
 use annona_protocol::{
     Rejected,
+    bucket::ENROLMENTS,
     credential::Credential,
     draw::{
         AmendContext, AmendRequest, AmendResponse, DrawContext, DrawRequest, DrawResponse, RollOverContext,
@@ -22,11 +23,7 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{
-    Endpoint, Event, Next, Outgoing, Refusal, Wallet, WalletError,
-    recovery::{ENROLMENTS, SLOT_TAKEN},
-    secret::SecretVec,
-};
+use crate::{Endpoint, Event, Next, Outgoing, Refusal, Wallet, WalletError, recovery::SLOT_TAKEN, secret::SecretVec};
 
 /// Every request on one serial or, before there is a credential, every enrolment.
 #[derive(Serialize, Deserialize)]

@@ -50,8 +50,13 @@ impl Draw {
                 [("count", drawn.into()), ("round", round.0.into()), ("site", desk.site_name(header, site).into())];
             report.line(desk.say("drawn", &places));
         }
+        let uncovered = holder.wallet().has_words() && !holder.wallet().is_covered(round);
+        if uncovered {
+            report.line(desk.say("words-uncovered", &[("round", round.0.into())]));
+        }
         report.set("round", round.0);
         report.set("site", site.0);
+        report.set("words_cover_the_next", !uncovered);
         report.set("rolled_over", rolled_over);
         report.set("drawn", drawn);
         show::unfinished(desk, holder.wallet(), &mut report);

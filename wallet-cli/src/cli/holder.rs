@@ -262,9 +262,9 @@ impl Holder {
         self.link.log_file(site, path)
     }
 
-    /// Erases the receipts of these vouchers.
+    /// Erases the receipts of these vouchers: once their inclusion is proven, they say no more than where their holder was.
     pub(super) fn erase_receipts(&mut self, marks: &BTreeSet<Mark>) -> Result<usize, Problem> {
-        let erased = self.agent.wallet_mut().erase_receipts(marks);
+        let erased = self.agent.wallet_mut().retain_receipts(|receipt| !marks.contains(&receipt.content.mark));
         self.agent.save()?;
         Ok(erased)
     }

@@ -341,3 +341,5 @@ show-card =
         [one] One voucher did not get onto its card. Take it back with `annona-wallet unpack { $number }`, and write the card again.
        *[other] { $count } vouchers did not get onto their card. Take them back with `annona-wallet unpack { $number }`, and write the card again.
     }
+
+words-uncovered = Your recovery words bring back what you did so far, and nothing more of round { $round }. From the next round on they bring back everything again.

@@ -341,3 +341,5 @@ show-card =
         [one] Un bon n’est pas arrivé sur sa carte. Reprenez-le avec `annona-wallet unpack { $number }` et réécrivez la carte.
        *[other] { $count } bons ne sont pas arrivés sur leur carte. Reprenez-les avec `annona-wallet unpack { $number }` et réécrivez la carte.
     }
+
+words-uncovered = Vos mots de secours rendent ce qui a été fait jusqu’ici, et rien de plus du tour { $round }. Dès le prochain tour, ils rendent tout à nouveau.
