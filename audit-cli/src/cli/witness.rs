@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// What `annona-audit witness` does.
 #[derive(Subcommand)]
-pub(crate) enum WitnessCommand {
+pub(super) enum WitnessCommand {
     /// Makes a key in a new file and prints its verifier key, which goes into manifests.
     Keygen {
         /// The new key file, of mode 0600. An existing file is never overwritten.
@@ -33,7 +33,7 @@ pub(crate) enum WitnessCommand {
 
 /// How a witness serves.
 #[derive(Args)]
-pub(crate) struct Serve {
+pub(super) struct Serve {
     /// The key file that `keygen` made.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
@@ -63,7 +63,7 @@ pub(crate) struct Serve {
 
 /// Why a command failed. Each ends with what to do.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum WitnessFailure {
+pub(super) enum WitnessFailure {
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error("the key in {path} is {name}'s. Give that name, or another key file")]
@@ -83,7 +83,7 @@ pub(crate) enum WitnessFailure {
 }
 
 /// Runs a command to its end.
-pub(crate) fn run(command: WitnessCommand) -> Result<(), WitnessFailure> {
+pub(super) fn run(command: WitnessCommand) -> Result<(), WitnessFailure> {
     match command {
         WitnessCommand::Keygen { key, name } => keygen(&key, &name),
         WitnessCommand::Serve(options) => serve(*options),

@@ -1,0 +1,78 @@
+//! The commands, a file each (spec/audit.md).
+
+use std::{
+    error::Error,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use annona_protocol::ids::ProgrammeId;
+use clap::{Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+
+mod verify;
+mod witness;
+
+/// Recomputes every total of a programme from what it published, checks every signature and proof, and witnesses logs.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Verifies a published folder. Exit status: 0 verified, 1 not verified, 2 could not run.
+    Verify(verify::Verify),
+    /// Makes a witness' key, or serves as a witness. Exit status: 0 done or stopped, 2 could not run.
+    Witness {
+        /// What to do.
+        #[command(subcommand)]
+        command: witness::WitnessCommand,
+    },
+}
+
+/// What a command found: the exit status says it to programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Everything holds: exit status 0.
+    Holds,
+    /// Something does not hold, and was named: exit status 1.
+    Fails,
+}
+
+/// A command's result. An error means that it could not run, and ends with what to do: exit status 2.
+type Done = Result<Outcome, Box<dyn Error>>;
+
+/// Runs the command that the arguments name.
+pub(crate) fn run() -> ExitCode {
+    let Arguments { command } = Arguments::parse();
+    let done = match command {
+        Command::Verify(verify) => verify.run(),
+        Command::Witness { command } => witness::run(command).map(|()| Outcome::Holds).map_err(Into::into),
+    };
+    match done {
+        Ok(Outcome::Holds) => ExitCode::SUCCESS,
+        Ok(Outcome::Fails) => ExitCode::from(1),
+        Err(failure) => {
+            // Nothing is left to tell if even this cannot be written.
+            drop(writeln!(io::stderr(), "annona-audit: {failure}."));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Reads a programme's id from an argument.
+fn programme(text: &str) -> Result<ProgrammeId, &'static str> {
+    let mut id = [0; 32];
+    hex::decode_to_slice(text, &mut id)
+        .map_err(|_| "a programme id has 64 hexadecimal digits; the agency prints it")?;
+    Ok(ProgrammeId(id))
+}
+
+/// A bar on the terminal; nothing where standard error is none.
+fn progress_bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} leaves, {eta} left");
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

@@ -1,0 +1,84 @@
+//! `annona-audit verify`.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write as _},
+    path::PathBuf,
+};
+
+use annona_protocol::{
+    audit::{Progress, Report, audit},
+    ids::ProgrammeId,
+};
+use clap::Args;
+use rand::rngs::SysRng;
+use rand_core::{TryRng as _, UnwrapErr};
+
+use super::{Done, Outcome, programme, progress_bar};
+
+#[derive(Args)]
+pub(super) struct Verify {
+    /// The published folder: logs, key list, opening packs.
+    folder: PathBuf,
+    /// The programme's id, from a source that you trust: 64 hexadecimal digits.
+    #[arg(long, value_name = "HEX", value_parser = programme)]
+    programme: ProgrammeId,
+    /// Prints the whole report as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Writes the redeemed units as CSV (round,site,line,units), if everything verifies.
+    #[arg(long, value_name = "FILE")]
+    totals: Option<PathBuf>,
+}
+
+/// Why a folder could not be verified. Each ends with what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+enum VerifyError {
+    #[error(transparent)]
+    Load(#[from] annona_audit::LoadError),
+    #[error("the operating system gives no randomness: {0}. Start the audit again once the system is up")]
+    Randomness(rand::rngs::SysError),
+    #[error("cannot write the report: {0}. Check where the output goes")]
+    Output(#[from] io::Error),
+    #[error("cannot write {path}: {source}. Choose another file for --totals")]
+    Totals { path: String, source: csv::Error },
+}
+
+impl Verify {
+    pub(super) fn run(self) -> Done {
+        Ok(self.verify()?)
+    }
+
+    fn verify(self) -> Result<Outcome, VerifyError> {
+        let published = annona_audit::load(&self.folder)?;
+        SysRng.try_next_u64().map_err(VerifyError::Randomness)?;
+        let bar = progress_bar();
+        let report = audit(self.programme, &published, &mut UnwrapErr(SysRng), &|Progress { done, total, .. }| {
+            bar.set_length(total);
+            // Threads report out of order.
+            bar.set_position(bar.position().max(done));
+        });
+        bar.finish_and_clear();
+        show(&report, self.json)?;
+        let Ok(verified) = report.verified() else { return Ok(Outcome::Fails) };
+        if let Some(path) = &self.totals {
+            let failed = |source| VerifyError::Totals { path: path.display().to_string(), source };
+            let file = File::create(path).map_err(|error| failed(error.into()))?;
+            annona_audit::print::csv(verified.names(), verified.totals().redeemed(), BufWriter::new(file))
+                .map_err(failed)?;
+        }
+        Ok(Outcome::Holds)
+    }
+}
+
+fn show(report: &Report, json: bool) -> io::Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    if json {
+        serde_json::to_writer_pretty(&mut out, &annona_audit::print::to_json(report))?;
+        writeln!(out)?;
+    } else {
+        annona_audit::print::text(report, &mut out)?;
+    }
+    out.flush()
+}
