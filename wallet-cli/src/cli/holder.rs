@@ -31,8 +31,9 @@ use super::{
     desk::Stored,
     names::{Amount, find_line, find_site},
     screen::Screen,
+    show,
 };
-use crate::state::Membership;
+use crate::state::{Crowd, Membership};
 
 /// A wallet that can ask servers.
 pub(super) struct Holder {
@@ -186,6 +187,19 @@ impl Holder {
         let mut stored = self.stored.borrow_mut();
         stored.state.membership.as_mut().expect("a holder has joined").site = Some(site);
         Ok(stored.save()?)
+    }
+
+    /// Keeps what a check found, for `show` and for visits.
+    pub(super) fn keep_crowds(&mut self, crowds: Vec<Crowd>) -> Result<(), Problem> {
+        let mut stored = self.stored.borrow_mut();
+        stored.state.crowds = crowds;
+        Ok(stored.save()?)
+    }
+
+    /// Of how many draws a visit that shows these vouchers may be, at least; nothing if no check says it.
+    pub(super) fn crowd(&self, round: Round, site: SiteId, marks: &[Mark]) -> Option<u64> {
+        let keys = marks.iter().map(|mark| mark.key);
+        show::crowd(&self.stored.borrow().state.crowds, (round, Some(site)), keys)
     }
 
     /// Makes what was changed in the file so far durable.

@@ -52,9 +52,11 @@ impl Redeem {
         }
         let round = holder.round_of_visit(site, self.round)?;
         let marks = self.marks(&holder, site, round)?;
+        let crowd = self.crowd(&holder, site, round, marks.as_deref());
         let handover = holder.redeem(round, site, marks.as_deref())?;
         let mut report = Report::default();
         tell(desk, holder.view(round)?.header, &handover, &mut report);
+        tell_crowd(desk, &holder, (round, site), crowd, &mut report);
         show::unfinished(desk, holder.wallet(), &mut report);
         Ok(report)
     }
@@ -74,6 +76,7 @@ impl Redeem {
             }
         };
         let marks = self.marks(&holder, site, round)?;
+        let crowd = self.crowd(&holder, site, round, marks.as_deref());
         holder.by(&screen);
         let visited = holder.redeem(round, site, marks.as_deref());
         let mut report = Report::default();
@@ -83,8 +86,16 @@ impl Redeem {
             Ok(handover) => tell(desk, header, &handover, &mut report),
             Err(problem) => screen.unanswered(desk, header, site, problem, &mut report)?,
         }
+        tell_crowd(desk, &holder, (round, site), crowd, &mut report);
         show::unfinished(desk, holder.wallet(), &mut report);
         Ok(report)
+    }
+
+    /// Of how many draws what the visit shows may be, by the last check.
+    fn crowd(&self, holder: &Holder, site: SiteId, round: Round, marks: Option<&[Mark]>) -> Option<u64> {
+        let all = || free(holder.programme(), holder.wallet(), site).filter(|held| held.round == round);
+        let marks = marks.map_or_else(|| all().map(|held| held.mark).collect(), <[Mark]>::to_vec);
+        holder.crowd(round, site, &marks).filter(|_| !marks.is_empty())
     }
 
     fn marks(&self, holder: &Holder, site: SiteId, round: Round) -> Result<Option<Vec<Mark>>, Problem> {
@@ -136,6 +147,17 @@ fn exactly(held: &[Held], units: u64) -> Option<Vec<Held>> {
         left -= held[at].value as usize;
     }
     Some(found)
+}
+
+fn tell_crowd(desk: &Desk, holder: &Holder, place: (Round, SiteId), crowd: Option<u64>, report: &mut Report) {
+    let (round, site) = place;
+    if let Some(draws) = crowd {
+        let site = desk.site_name(holder.programme().latest(), site);
+        report.line(
+            desk.say("visit-alike", &[("site", site.into()), ("round", round.0.into()), ("count", draws.into())]),
+        );
+    }
+    report.set("alike", crowd);
 }
 
 /// What to show and to take at the counter.

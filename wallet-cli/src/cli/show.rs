@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use annona_protocol::{
-    ids::{LineId, Round, SiteId, Units},
+    ids::{KeyIndex, LineId, Round, SiteId, Units},
     programme::{
         Carry, Form, InForce, Programme,
         schema::{DRAWN, EXPIRES},
@@ -14,6 +14,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Desk, Done, Problem, Report, holder, names, names::round};
+use crate::state::Crowd;
 
 #[derive(Args)]
 pub(super) struct Show {
@@ -61,12 +62,42 @@ impl Show {
             report.line(desk.say("show-receipts", &[("count", receipts.into())]));
         }
         report.set("receipts", receipts);
-        // Known once the public logs are read.
-        report.line(desk.say("show-alike-unknown", &[]));
-        report.set("alike", Value::Null);
+        alike(desk, &programme, &wallet, &stored.state.crowds, &mut report);
         unfinished(desk, &wallet, &mut report);
         Ok(report)
     }
+}
+
+/// How many draws brought at least what is held, as the last check found it. It says nothing of vouchers that came since.
+fn alike(desk: &Desk, programme: &Programme, wallet: &Wallet, crowds: &[Crowd], report: &mut Report) {
+    let mut places = BTreeMap::<Place, Vec<KeyIndex>>::new();
+    for voucher in wallet.vouchers() {
+        let Some(held) = holder::held(programme, voucher) else { continue };
+        places.entry((held.round, held.site)).or_default().push(voucher.key());
+    }
+    let mut list = Vec::new();
+    for (place, keys) in places {
+        let Some(draws) = crowd(crowds, place, keys.into_iter()) else { continue };
+        let (round, site) = place;
+        let name = site.map_or_else(|| desk.say("any-site", &[]), |site| desk.site_name(programme.latest(), site));
+        let about = [("site", name.into()), ("round", round.0.into()), ("count", draws.into())];
+        report.line(desk.say("show-alike", &about));
+        list.push(json!({ "site": site.map(|site| site.0), "round": round.0, "crowd": draws }));
+    }
+    if list.is_empty() {
+        report.line(desk.say("show-alike-unknown", &[]));
+        report.set("alike", Value::Null);
+    } else {
+        report.set("alike", list);
+    }
+}
+
+/// What a check found for a place, if it looked at no fewer vouchers than these: fewer of them are of no smaller crowd.
+pub(super) fn crowd(crowds: &[Crowd], place: Place, keys: impl Iterator<Item = KeyIndex>) -> Option<u64> {
+    let mut counts = BTreeMap::<KeyIndex, u32>::new();
+    keys.for_each(|key| *counts.entry(key).or_default() += 1);
+    let known = crowds.iter().find(|known| (known.round, known.site) == place)?;
+    counts.iter().all(|(key, count)| known.vouchers.get(key) >= Some(count)).then_some(known.draws)
 }
 
 /// What waits under a number to be read back, handed on, or taken back.
@@ -109,7 +140,7 @@ pub(super) fn task(task: &Task) -> Value {
 }
 
 /// Where and when vouchers are redeemed.
-type Place = (Round, Option<SiteId>);
+pub(super) type Place = (Round, Option<SiteId>);
 
 /// Vouchers that are held: by site and round, what they are worth and how many they are.
 fn vouchers(desk: &Desk, programme: &Programme, wallet: &Wallet, report: &mut Report) {

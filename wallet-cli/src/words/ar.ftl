@@ -478,3 +478,6 @@ error-quote-foreign = هذه المربعات ليست ما يعرضه الشب�
 error-quote-manifest = يعمل الشباك بقواعد لا تعرفها هذه المحفظة. شغّلوا ⁦annona-wallet check⁩ حيث توجد شبكة.
 error-quote-programme = هذا الشباك من برنامج آخر.
 error-quote-site = هذا الشباك من نقطة أخرى: رقمها { $number }. حدّدوا ⁦--site⁩ إذا أردتم الاستلام هناك.
+
+show-alike = عدد السحوبات في التوزيع { $round } من أجل { $site } التي جلبت على الأقل ما لديكم، حسب آخر ⁦check⁩: { $count }.
+visit-alike = عدد السحوبات في التوزيع { $round } من أجل { $site } التي جلبت على الأقل ما أريتموه، حسب آخر ⁦check⁩: { $count }.

@@ -366,3 +366,6 @@ error-quote-foreign = These squares are not what a counter shows first. Ask for 
 error-quote-manifest = The counter goes by other rules than this wallet knows. Run `annona-wallet check` where there is a network.
 error-quote-programme = This counter belongs to another programme.
 error-quote-site = This counter belongs to another site: number { $number }. Give --site if you want to collect there.
+
+show-alike = Draws of round { $round } for { $site } that brought at least what you hold, when you last ran `check`: { $count }.
+visit-alike = Draws of round { $round } for { $site } that brought at least what you showed, when you last ran `check`: { $count }.

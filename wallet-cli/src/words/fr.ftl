@@ -366,3 +366,6 @@ error-quote-foreign = Ces carrés ne sont pas ce qu’un guichet montre d’abor
 error-quote-manifest = Le guichet suit d’autres règles que celles que ce portefeuille connaît. Lancez `annona-wallet check` là où il y a un réseau.
 error-quote-programme = Ce guichet est d’un autre programme.
 error-quote-site = Ce guichet est d’un autre point : le numéro { $number }. Donnez --site si vous voulez y retirer.
+
+show-alike = Retraits du tour { $round } pour { $site } d’au moins ce que vous avez, lors du dernier `check` : { $count }.
+visit-alike = Retraits du tour { $round } pour { $site } d’au moins ce que vous avez montré, lors du dernier `check` : { $count }.
