@@ -93,5 +93,12 @@ need_decoders() {
     done
 }
 
+# For the tests only: it kills a program before each of its system calls.
+need_strace() {
+    command -v strace >/dev/null || install_packages strace || true
+    command -v strace >/dev/null || cannot_go_on "strace is missing. As root run:" \
+        "    apt-get update && apt-get install -y strace" "and try again."
+}
+
 need_c_compiler
 need_rust
