@@ -15,6 +15,8 @@
 
 mod load;
 pub mod print;
+mod verify;
 pub mod witness;
 
 pub use load::{LoadError, load};
+pub use verify::{Options, VerifyError, verify_folder};

@@ -6,13 +6,12 @@ use std::{
     path::PathBuf,
 };
 
+use annona_audit::{Options, verify_folder};
 use annona_protocol::{
-    audit::{Progress, Report, audit},
+    audit::{Progress, Report},
     ids::ProgrammeId,
 };
 use clap::Args;
-use rand::rngs::SysRng;
-use rand_core::{TryRng as _, UnwrapErr};
 
 use super::{Done, Outcome, programme, progress_bar};
 
@@ -34,11 +33,9 @@ pub(super) struct Verify {
 /// Why a folder could not be verified. Each ends with what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-enum VerifyError {
+enum VerifyFailure {
     #[error(transparent)]
-    Load(#[from] annona_audit::LoadError),
-    #[error("the operating system gives no randomness: {0}. Start the audit again once the system is up")]
-    Randomness(rand::rngs::SysError),
+    Verify(#[from] annona_audit::VerifyError),
     #[error("cannot write the report: {0}. Check where the output goes")]
     Output(#[from] io::Error),
     #[error("cannot write {path}: {source}. Choose another file for --totals")]
@@ -50,20 +47,20 @@ impl Verify {
         Ok(self.verify()?)
     }
 
-    fn verify(self) -> Result<Outcome, VerifyError> {
-        let published = annona_audit::load(&self.folder)?;
-        SysRng.try_next_u64().map_err(VerifyError::Randomness)?;
+    fn verify(self) -> Result<Outcome, VerifyFailure> {
         let bar = progress_bar();
-        let report = audit(self.programme, &published, &mut UnwrapErr(SysRng), &|Progress { done, total, .. }| {
+        let progress = |Progress { done, total, .. }| {
             bar.set_length(total);
             // Threads report out of order.
             bar.set_position(bar.position().max(done));
-        });
+        };
+        let report = verify_folder(&self.folder, self.programme, &Options::default(), &progress);
         bar.finish_and_clear();
+        let report = report?;
         show(&report, self.json)?;
         let Ok(verified) = report.verified() else { return Ok(Outcome::Fails) };
         if let Some(path) = &self.totals {
-            let failed = |source| VerifyError::Totals { path: path.display().to_string(), source };
+            let failed = |source| VerifyFailure::Totals { path: path.display().to_string(), source };
             let file = File::create(path).map_err(|error| failed(error.into()))?;
             annona_audit::print::csv(verified.names(), verified.totals().redeemed(), BufWriter::new(file))
                 .map_err(failed)?;
