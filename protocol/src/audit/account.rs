@@ -52,6 +52,12 @@ impl Account {
         slip.lines.iter().for_each(|(line, units)| add(&mut self.collected, *line, units.0));
     }
 
+    /// What another account says of slips.
+    pub(super) fn add_slips(&mut self, other: Self) {
+        other.owed.into_iter().for_each(|(line, units)| add(&mut self.owed, line, units.0));
+        other.collected.into_iter().for_each(|(line, units)| add(&mut self.collected, line, units.0));
+    }
+
     /// Whether a statement says the same.
     pub(super) fn agrees(&self, terms: &StatementTerms) -> bool {
         let StatementTerms { place: _, units, vouchers, voids, owed, collected, size: _, root: _ } = terms;

@@ -15,6 +15,16 @@ pub(super) fn map<T: Send, U: Send>(items: Vec<T>, f: impl Fn(T) -> U + Send + S
     }
 }
 
+/// How many threads [`map`] uses.
+pub(super) fn threads() -> usize {
+    #[cfg(feature = "parallel")]
+    {
+        rayon::current_num_threads()
+    }
+    #[cfg(not(feature = "parallel"))]
+    1
+}
+
 /// Sorts in parallel, where the feature `parallel` is on.
 pub(super) fn sort<T: Send + Ord>(items: &mut [T]) {
     #[cfg(feature = "parallel")]

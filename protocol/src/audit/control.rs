@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Check, Finding, Note, Published,
+    Check, Finding, Note,
     log::{LogView, Witnesses},
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
         leaf::{FreezeLeaf, IssuerLeaf, LotLeaf},
         merkle::TreeHash,
     },
-    programme::{Header, KeyEntry, ManifestError, Programme, SignedHeader, manifest::LotTerms},
+    programme::{Header, KeyEntry, KeyId, ManifestError, Programme, SignedHeader, manifest::LotTerms},
     slip::{OpeningPack, Place},
     voucher::Mark,
 };
@@ -53,10 +53,10 @@ pub(super) struct Control {
     pub(super) freezes: Vec<Freeze>,
 }
 
-/// The genesis, if the log begins with that of the programme.
-pub(super) fn genesis(log: &LogView<'_>, programme: ProgrammeId) -> Option<Programme> {
+/// The genesis, if a log's first entry is that of the programme.
+pub(super) fn genesis(first: Option<&Vec<u8>>, programme: ProgrammeId) -> Option<Programme> {
     use crate::wire::Message;
-    let signed = match IssuerLeaf::decode(log.entries.first()?) {
+    let signed = match IssuerLeaf::decode(first?) {
         Ok(IssuerLeaf::Manifest(signed)) if signed.header.version == 0 => signed,
         _ => return None,
     };
@@ -64,56 +64,47 @@ pub(super) fn genesis(log: &LogView<'_>, programme: ProgrammeId) -> Option<Progr
 }
 
 impl Control {
-    /// Follows the control leaves, and the batches between them.
-    pub(super) fn read(
-        log: &mut LogView<'_>,
-        genesis: Programme,
-        keys: &[KeyEntry],
-        findings: &mut Vec<Finding>,
-    ) -> Self {
-        let mut control = Self {
+    /// What the genesis says alone.
+    pub(super) fn new(genesis: Programme) -> Self {
+        Self {
             witnesses: vec![Witnesses::of(genesis.latest())],
             programme: genesis,
             rounds: BTreeMap::new(),
             lots: BTreeMap::new(),
             freezes: Vec::new(),
-        };
-        let blank = log.finding(Check::GenesisInvalid);
-        // Variants 0 to 5 of an issuer's leaf are control leaves.
-        log.walk(
-            |variant| variant < 6,
-            findings,
-            |at, leaf: IssuerLeaf, findings| {
-                let mut found = |check| findings.push(Finding { check, ..blank.clone() }.at(at));
-                match leaf {
-                    // The genesis has been read.
-                    IssuerLeaf::Manifest(_) if at == 0 => {}
-                    IssuerLeaf::Manifest(signed) => control.manifest(&signed, keys, &mut found),
-                    IssuerLeaf::Lot(lot) => control.lot(at, &lot, &mut found),
-                    IssuerLeaf::Open(open) => match control.programme.open_round(open.round, open.manifest) {
-                        Ok(()) if !control.rounds.contains_key(&open.round) => {
-                            let span = Span { open: at, freeze: None, closing_freeze: None, close: None };
-                            control.rounds.insert(open.round, span);
-                        }
-                        _ => found(Check::OpenInvalid),
-                    },
-                    IssuerLeaf::Freeze(leaf) => control.freeze(at, leaf, &mut found),
-                    IssuerLeaf::Close(leaf) => match control.rounds.get_mut(&leaf.round) {
-                        Some(span) if span.freeze.is_some() && span.close.is_none() => span.close = Some(at),
-                        span => {
-                            found(Check::CloseInvalid);
-                            // The close counts all the same: the round's master is said to be gone.
-                            span.into_iter().for_each(|span| span.close = span.close.or(Some(at)));
-                        }
-                    },
-                    _ => {}
+        }
+    }
+
+    /// Whether a variant of an issuer's leaf is a control leaf.
+    pub(super) fn is_control(variant: u8) -> bool {
+        variant < 6
+    }
+
+    /// Follows a control leaf.
+    pub(super) fn follow(&mut self, at: u64, leaf: IssuerLeaf, keys: &[KeyEntry], found: &mut impl FnMut(Check)) {
+        match leaf {
+            // The genesis has been read.
+            IssuerLeaf::Manifest(_) if at == 0 => {}
+            IssuerLeaf::Manifest(signed) => self.manifest(&signed, keys, found),
+            IssuerLeaf::Lot(lot) => self.lot(at, &lot, found),
+            IssuerLeaf::Open(open) => match self.programme.open_round(open.round, open.manifest) {
+                Ok(()) if !self.rounds.contains_key(&open.round) => {
+                    let span = Span { open: at, freeze: None, closing_freeze: None, close: None };
+                    self.rounds.insert(open.round, span);
+                }
+                _ => found(Check::OpenInvalid),
+            },
+            IssuerLeaf::Freeze(leaf) => self.freeze(at, leaf, found),
+            IssuerLeaf::Close(leaf) => match self.rounds.get_mut(&leaf.round) {
+                Some(span) if span.freeze.is_some() && span.close.is_none() => span.close = Some(at),
+                span => {
+                    found(Check::CloseInvalid);
+                    // The close counts all the same: the round's master is said to be gone.
+                    span.into_iter().for_each(|span| span.close = span.close.or(Some(at)));
                 }
             },
-        );
-        if control.programme.keys() != keys && !findings.iter().any(|finding| finding.check == Check::KeyList) {
-            findings.push(log.finding(Check::KeyList));
+            _ => {}
         }
-        control
     }
 
     fn manifest(&mut self, signed: &SignedHeader, keys: &[KeyEntry], found: &mut impl FnMut(Check)) {
@@ -215,18 +206,16 @@ impl Control {
         packs.iter().map(|pack| pack.content.size).collect()
     }
 
-    /// Checks packs against the freezes and the swaps: `swapped` holds the marks of valid swaps with their positions.
+    /// Checks packs against the freezes; gives what their lists of swapped vouchers are to be held against.
     pub(super) fn check_packs(
         &self,
         log: &LogView<'_>,
-        published: &Published,
-        swapped: &[(Mark, u64)],
+        packs: &[OpeningPack],
         findings: &mut Vec<Finding>,
         notes: &mut Vec<Note>,
-    ) {
-        let roots = log.roots(&Self::pack_sizes(&published.packs));
-        let digests: Vec<_> = published.packs.iter().map(OpeningPack::digest).collect();
-        let mut fixed = BTreeSet::new();
+    ) -> Vec<SwappedList> {
+        let digests: Vec<_> = packs.iter().map(OpeningPack::digest).collect();
+        let (mut fixed, mut lists) = (BTreeSet::new(), Vec::new());
         for (round, span) in &self.rounds {
             let Some(freeze) = self.freezes.iter().find(|freeze| Some(freeze.at) == span.freeze) else { continue };
             let found = |check| log.finding(check).at(freeze.at).round(*round);
@@ -238,41 +227,57 @@ impl Control {
                     continue;
                 };
                 fixed.insert(index);
-                let pack = &published.packs[index];
+                let pack = &packs[index];
                 let place = self.programme.in_force(*round).map(|view| Place::new(&view, *site)).ok();
                 let content = &pack.content;
                 if pack.verify(&self.programme.latest().issuer_log.key).is_err()
                     || Some(content.place) != place
                     || content.size > freeze.at
-                    || roots.get(&content.size) != Some(&content.root)
+                    || log.roots.get(&content.size) != Some(&content.root)
                 {
                     findings.push(found(Check::PackInvalid));
                 }
-                if content.swapped != self.swapped_for(swapped, *round, *site, freeze.at) {
-                    findings.push(found(Check::PackSwapped));
-                }
+                let list =
+                    SwappedList { round: *round, site: *site, freeze: freeze.at, pack: index, next: 0, differs: false };
+                lists.push(list);
             }
         }
-        for (index, pack) in published.packs.iter().enumerate().filter(|(index, _)| !fixed.contains(index)) {
+        for (index, pack) in packs.iter().enumerate().filter(|(index, _)| !fixed.contains(index)) {
             if pack.verify(&self.programme.latest().issuer_log.key).is_ok() {
                 findings.push(log.finding(Check::PackDiffers).round(pack.content.place.round));
             } else {
                 notes.push(Note::PackIgnored { index });
             }
         }
+        lists
+    }
+}
+
+/// The swapped vouchers that an opening pack lists, while they are held against the swaps. The marks that a site must refuse in
+/// a round are those swapped before the freeze, of the site or of any.
+pub(super) struct SwappedList {
+    pub(super) round: Round,
+    pub(super) site: SiteId,
+    pub(super) freeze: u64,
+    /// The pack.
+    pack: usize,
+    /// How many of its marks were met.
+    next: usize,
+    differs: bool,
+}
+
+impl SwappedList {
+    /// The next swapped voucher, ascending: first swapped at `at`, of a key for this site or for any.
+    pub(super) fn swapped(&mut self, packs: &[OpeningPack], id: &KeyId, mark: &Mark, at: u64) {
+        if id.round == self.round && id.site.is_none_or(|bound| bound == self.site) && at < self.freeze {
+            let met = packs[self.pack].content.swapped.get(self.next) == Some(mark);
+            self.differs |= !met;
+            self.next += 1;
+        }
     }
 
-    /// The marks that a site must refuse in a round: swapped before the freeze, of the site or of any.
-    fn swapped_for(&self, swapped: &[(Mark, u64)], round: Round, site: SiteId, freeze: u64) -> Vec<Mark> {
-        let concerns = |mark: &Mark| {
-            self.programme
-                .key(mark.key)
-                .is_some_and(|entry| entry.id.round == round && entry.id.site.is_none_or(|bound| bound == site))
-        };
-        let mut marks: Vec<Mark> =
-            swapped.iter().filter(|(mark, at)| *at < freeze && concerns(mark)).map(|(mark, _)| *mark).collect();
-        marks.sort_unstable();
-        marks.dedup();
-        marks
+    /// Whether the pack lists other vouchers than were swapped.
+    pub(super) fn differs(&self, packs: &[OpeningPack]) -> bool {
+        self.differs || self.next != packs[self.pack].content.swapped.len()
     }
 }

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use super::{
     Check, DrawnTotals, Finding, Note, batch,
     control::{Approved, Control},
+    issuer::Facts,
     log::LogView,
 };
 use crate::{
@@ -26,26 +27,54 @@ use crate::{
 };
 
 /// An enrolment or amend, as far as grants go.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Member {
     pub(super) class: CohortClass,
     pub(super) lot: LotId,
     pub(super) at: u64,
 }
 
+/// All enrolments and amends, counted: as many rows as there are batches and classes, however many members.
+pub(super) struct Members {
+    /// The positions that members are ever compared with, ascending.
+    cuts: Vec<u64>,
+    /// Members of a stretch between two cuts stand at its beginning.
+    counts: BTreeMap<Member, u64>,
+}
+
+impl Members {
+    /// No members yet. Ranges of openings, freezes and ends of batches are what counts.
+    pub(super) fn new(log: &LogView<'_>, control: &Control, openings: &Openings) -> Self {
+        let ranges = openings.ranges.values().flatten().flat_map(|(from, to, _)| [*from, *to]);
+        let freezes = control.freezes.iter().map(|freeze| freeze.at);
+        let mut cuts: Vec<u64> = ranges.chain(freezes).chain(log.batches.iter().map(|batch| batch.end)).collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        Self { cuts, counts: BTreeMap::new() }
+    }
+
+    pub(super) fn add(&mut self, member: Member) {
+        let cut = self.cuts.partition_point(|cut| *cut <= member.at).checked_sub(1);
+        let at = cut.map_or(0, |cut| self.cuts[cut]);
+        *self.counts.entry(Member { at, ..member }).or_default() += 1;
+    }
+
+    /// Members with how many there are of each.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Member, u64)> {
+        self.counts.iter().map(|(member, count)| (member, *count))
+    }
+}
+
 /// Where openings stand: freeze and place in its list.
 type Place = (usize, usize);
 
-/// Sums of `M` over the ranges of the openings.
+/// The openings whose ranges continue their class's: ranges by class, ascending and without overlap.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sums {
-    /// Ranges by class, ascending and without overlap.
+pub(super) struct Openings {
     ranges: BTreeMap<CohortClass, Vec<(u64, u64, Place)>>,
-    sums: BTreeMap<Place, Element>,
 }
 
-impl Sums {
-    /// The openings whose ranges continue their class's.
+impl Openings {
     pub(super) fn new(log: &LogView<'_>, control: &Control, findings: &mut Vec<Finding>) -> Self {
         let mut ranges: BTreeMap<CohortClass, Vec<(u64, u64, Place)>> = BTreeMap::new();
         for (index, freeze) in control.freezes.iter().enumerate() {
@@ -59,12 +88,7 @@ impl Sums {
                 }
             }
         }
-        Self { ranges, sums: BTreeMap::new() }
-    }
-
-    /// The same ranges, with nothing summed.
-    pub(super) fn empty(&self) -> Self {
-        Self { ranges: self.ranges.clone(), sums: BTreeMap::new() }
+        Self { ranges }
     }
 
     fn place(&self, class: &CohortClass, at: u64) -> Option<Place> {
@@ -72,20 +96,26 @@ impl Sums {
         let next = ranges.partition_point(|(_, to, _)| *to <= at);
         ranges.get(next).filter(|(from, ..)| *from <= at).map(|(.., place)| *place)
     }
+}
 
+/// Sums of `M` by opening.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sums(BTreeMap<Place, Element>);
+
+impl Sums {
     /// Adds the `M` of a member to the opening that covers it, if one does.
-    pub(super) fn add(&mut self, class: &CohortClass, at: u64, m: Element) {
-        if let Some(place) = self.place(class, at) {
+    pub(super) fn add(&mut self, openings: &Openings, class: &CohortClass, at: u64, m: Element) {
+        if let Some(place) = openings.place(class, at) {
             self.add_at(place, m);
         }
     }
 
     fn add_at(&mut self, place: Place, m: Element) {
-        self.sums.entry(place).and_modify(|sum| *sum += m).or_insert(m);
+        self.0.entry(place).and_modify(|sum| *sum += m).or_insert(m);
     }
 
     pub(super) fn merge(&mut self, other: Self) {
-        other.sums.into_iter().for_each(|(place, sum)| self.add_at(place, sum));
+        other.0.into_iter().for_each(|(place, sum)| self.add_at(place, sum));
     }
 }
 
@@ -115,19 +145,19 @@ impl<'a> Granted<'a> {
     pub(super) fn new(
         log: &LogView<'_>,
         control: &'a Control,
-        members: &[Member],
-        sums: &Sums,
+        openings: &Openings,
+        Facts { members, sums, .. }: &Facts,
         weights: &mut Weights,
         findings: &mut Vec<Finding>,
         notes: &mut Vec<Note>,
     ) -> Self {
         let mut by_place: BTreeMap<Place, BTreeMap<LotId, u64>> = BTreeMap::new();
-        for member in members {
-            if let Some(place) = sums.place(&member.class, member.at) {
-                *by_place.entry(place).or_default().entry(member.lot).or_default() += 1;
+        for (member, count) in members.iter() {
+            if let Some(place) = openings.place(&member.class, member.at) {
+                *by_place.entry(place).or_default().entry(member.lot).or_default() += count;
             }
         }
-        let mut claims: Vec<Claimed<'a>> = sums
+        let mut claims: Vec<Claimed<'a>> = openings
             .ranges
             .values()
             .flatten()
@@ -138,7 +168,7 @@ impl<'a> Granted<'a> {
                     opening: &freeze.leaf.openings[place.1],
                     header: control.version(&freeze.newest),
                     at: freeze.at,
-                    total: sums.sums.get(place).and_then(|sum| Point::encode(*sum).ok()),
+                    total: sums.0.get(place).and_then(|sum| Point::encode(*sum).ok()),
                     lots: by_place.remove(place).unwrap_or_default(),
                 }
             })
@@ -171,16 +201,16 @@ impl<'a> Granted<'a> {
         }
         let valid: Vec<Place> = claims.iter().map(|claim| claim.place).collect();
         let mut unopened: BTreeMap<(CohortClass, LotId), u64> = BTreeMap::new();
-        for member in members {
-            let opened = sums.place(&member.class, member.at).is_some_and(|place| valid.binary_search(&place).is_ok());
-            if !opened {
-                *unopened.entry((member.class, member.lot)).or_default() += 1;
+        for (member, count) in members.iter() {
+            let place = openings.place(&member.class, member.at);
+            if place.is_none_or(|place| valid.binary_search(&place).is_err()) {
+                *unopened.entry((member.class, member.lot)).or_default() += count;
             }
         }
         let mut classes: BTreeMap<CohortClass, u64> = BTreeMap::new();
         unopened.iter().for_each(|((class, _), count)| *classes.entry(*class).or_default() += count);
         notes.extend(classes.into_iter().map(|(class, count)| Note::BoundByMaximum { class, count }));
-        check_classes(log, control, members, sums, findings);
+        check_classes(log, control, members, openings, findings);
         Self {
             opened: claims.iter().map(|claim| claim.opening).collect(),
             unopened,
@@ -332,17 +362,23 @@ impl Claimed<'_> {
 }
 
 /// At each freeze, every class with enough members since its last opening must have been opened.
-fn check_classes(log: &LogView<'_>, control: &Control, members: &[Member], sums: &Sums, findings: &mut Vec<Finding>) {
-    let mut by_class: BTreeMap<CohortClass, Vec<u64>> = BTreeMap::new();
-    members.iter().for_each(|member| by_class.entry(member.class).or_default().push(member.at));
-    for (class, mut positions) in by_class {
-        positions.sort_unstable();
-        let ranges = sums.ranges.get(&class).map_or(&[][..], Vec::as_slice);
+fn check_classes(
+    log: &LogView<'_>,
+    control: &Control,
+    members: &Members,
+    openings: &Openings,
+    findings: &mut Vec<Finding>,
+) {
+    let mut by_class: BTreeMap<CohortClass, BTreeMap<u64, u64>> = BTreeMap::new();
+    for (member, count) in members.iter() {
+        *by_class.entry(member.class).or_default().entry(member.at).or_default() += count;
+    }
+    for (class, counts) in by_class {
+        let ranges = openings.ranges.get(&class).map_or(&[][..], Vec::as_slice);
         for (index, freeze) in control.freezes.iter().enumerate() {
             let opened = ranges.iter().take_while(|(.., place)| place.0 <= index).last().map_or(0, |(_, to, _)| *to);
-            let below = |end: u64| positions.partition_point(|at| *at < end);
-            let waiting = below(freeze.at).saturating_sub(below(opened));
-            if waiting as u64 >= u64::from(control.version(&freeze.newest).policy.cohort_min) {
+            let waiting: u64 = counts.range(opened..freeze.at.max(opened)).map(|(_, count)| count).sum();
+            if waiting >= u64::from(control.version(&freeze.newest).policy.cohort_min) {
                 findings.push(log.finding(Check::ClassUnopened).at(freeze.at));
             }
         }

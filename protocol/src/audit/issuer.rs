@@ -3,44 +3,70 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{
-    Check, Finding, batch,
+    AuditError, Check, Entries, Finding, Run, Sorter as _, Workspace, batch,
     control::Control,
-    grants::{Member, Sums},
-    log::{LogView, variant},
+    grants::{Member, Members, Openings, Sums},
+    log::{Chunk, LogView, variant},
+    memory::{Memory, Statement},
+    record::{IssuedE, Once, Swapped},
 };
 use crate::{
     cohort::CohortClass,
     credential::IssuedCommitment,
     draw::{accumulate_amend, accumulate_draw, accumulate_roll_over},
     group::{Accumulator, Point},
-    ids::{KeyIndex, Round, SessionId, TicketHash},
-    log::leaf::{AmendLeaf, DrawLeaf, EnrolLeaf, IssuerLeaf, ShowRecord, SwapLeaf},
+    ids::{KeyIndex, Round, SessionId},
+    log::{
+        leaf::{AmendLeaf, DrawLeaf, EnrolLeaf, IssuerLeaf, ShowRecord, SwapLeaf},
+        merkle::{TreeHash, leaf_hash},
+    },
     programme::{TicketKind, schema::Schema},
     secret::Weights,
     swap::{SwapError, accumulate_swap},
     ticket::TicketUse,
-    voucher::Mark,
     wire::Message,
 };
 
 /// What the events say together.
-#[derive(Default)]
 pub(super) struct Facts {
-    serials: Vec<([u8; 32], u64)>,
-    sessions: Vec<(SessionId, u64)>,
-    tickets: Vec<(TicketHash, u64)>,
-    es: Vec<([u8; 32], u64)>,
-    roll_overs: Vec<(Round, u64)>,
-    /// Enrolments and amends, by position.
-    pub(super) members: Vec<Member>,
+    /// By round: how many rolled over, and the last of them.
+    roll_overs: BTreeMap<Round, (u64, u64)>,
+    /// Enrolments and amends.
+    pub(super) members: Members,
     /// Sums of `M` by opening.
     pub(super) sums: Sums,
-    /// Marks that valid swaps gave up.
-    pub(super) swapped: Vec<(Mark, u64)>,
     /// Vouchers signed in draws, by key.
     pub(super) drawn: BTreeMap<KeyIndex, u64>,
     /// Vouchers signed in swaps, by key.
     pub(super) swapped_in: BTreeMap<KeyIndex, u64>,
+}
+
+/// What goes into sorters: what must not occur twice.
+pub(super) struct IssuerSorters<W: Workspace> {
+    once: W::Sorter<{ Once::SIZE }>,
+    es: W::Sorter<{ IssuedE::SIZE }>,
+    /// Vouchers that valid swaps gave up.
+    pub(super) swapped: W::Sorter<{ Swapped::SIZE }>,
+}
+
+impl<W: Workspace> IssuerSorters<W> {
+    pub(super) fn new(workspace: &W) -> Self {
+        Self { once: workspace.sorter(), es: workspace.sorter(), swapped: workspace.sorter() }
+    }
+}
+
+/// What the events of one chunk say.
+#[derive(Default)]
+struct Part {
+    found: Vec<Finding>,
+    once: Vec<Once>,
+    es: Vec<IssuedE>,
+    swapped: Vec<Swapped>,
+    roll_overs: Vec<(Round, u64)>,
+    members: Vec<Member>,
+    sums: Sums,
+    drawn: BTreeMap<KeyIndex, u64>,
+    swapped_in: BTreeMap<KeyIndex, u64>,
 }
 
 fn merge_counts(into: &mut BTreeMap<KeyIndex, u64>, from: BTreeMap<KeyIndex, u64>) {
@@ -50,53 +76,66 @@ fn merge_counts(into: &mut BTreeMap<KeyIndex, u64>, from: BTreeMap<KeyIndex, u64
 }
 
 impl Facts {
-    fn merge(&mut self, other: Self) {
-        self.serials.extend(other.serials);
-        self.sessions.extend(other.sessions);
-        self.tickets.extend(other.tickets);
-        self.es.extend(other.es);
-        self.roll_overs.extend(other.roll_overs);
-        self.members.extend(other.members);
-        self.sums.merge(other.sums);
-        self.swapped.extend(other.swapped);
-        merge_counts(&mut self.drawn, other.drawn);
-        merge_counts(&mut self.swapped_in, other.swapped_in);
+    fn take<W: Workspace>(
+        &mut self,
+        part: Part,
+        sorters: &mut IssuerSorters<W>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), W::Error> {
+        findings.extend(part.found);
+        part.once.into_iter().try_for_each(|once| sorters.once.push(once.to_bytes()))?;
+        part.es.into_iter().try_for_each(|e| sorters.es.push(e.to_bytes()))?;
+        part.swapped.into_iter().try_for_each(|swapped| sorters.swapped.push(swapped.to_bytes()))?;
+        for (round, at) in part.roll_overs {
+            let (count, last) = self.roll_overs.entry(round).or_default();
+            (*count, *last) = (*count + 1, (*last).max(at));
+        }
+        part.members.into_iter().for_each(|member| self.members.add(member));
+        self.sums.merge(part.sums);
+        merge_counts(&mut self.drawn, part.drawn);
+        merge_counts(&mut self.swapped_in, part.swapped_in);
+        Ok(())
     }
 }
 
 /// Reads and verifies all events, chunk by chunk on all cores.
-pub(super) fn read(
+pub(super) fn read<S: Entries, W: Workspace<Error = S::Error>>(
     log: &LogView<'_>,
+    entries: &S,
     control: &Control,
-    openings: &Sums,
-    chunk: usize,
-    weights: &mut Weights,
-    findings: &mut Vec<Finding>,
-    progress: &(dyn Fn(usize) + Sync),
-) -> Facts {
-    let starts = (0u64..).step_by(chunk);
-    let chunks: Vec<_> = starts.zip(log.entries.chunks(chunk)).map(|(at, part)| (at, part, weights.fork())).collect();
-    let parts = batch::map(chunks, |(start, entries, mut weights)| {
-        let reader =
-            Reader { log, control, facts: Facts { sums: openings.empty(), ..Facts::default() }, found: Vec::new() };
-        let part = reader.read(start, entries, &mut weights);
-        progress(entries.len());
-        part
-    });
-    let mut facts = Facts { sums: openings.empty(), ..Facts::default() };
-    for (part, found) in parts {
-        facts.merge(part);
-        findings.extend(found);
-    }
-    facts
+    openings: &Openings,
+    run: &mut Run<'_, W>,
+    sorters: &mut IssuerSorters<W>,
+) -> Result<Facts, AuditError<S::Error>> {
+    let mut facts = Facts {
+        roll_overs: BTreeMap::new(),
+        members: Members::new(log, control, openings),
+        sums: Sums::default(),
+        drawn: BTreeMap::new(),
+        swapped_in: BTreeMap::new(),
+    };
+    let Run { chunks, memory, weights, findings, advance, .. } = run;
+    let (memory, advance) = (&*memory, *advance);
+    log.verify(
+        entries,
+        (chunks.issuer, chunks.waiting),
+        weights,
+        advance,
+        |chunk, weights| {
+            let reader = Reader { log, control, openings, part: Part::default() };
+            reader.read(chunk, memory, weights)
+        },
+        |part| Ok(facts.take(part, sorters, findings)?),
+    )?;
+    Ok(facts)
 }
 
 /// One chunk of events.
 struct Reader<'a> {
     log: &'a LogView<'a>,
     control: &'a Control,
-    facts: Facts,
-    found: Vec<Finding>,
+    openings: &'a Openings,
+    part: Part,
 }
 
 /// The check that a leaf fails if its proofs do not hold.
@@ -128,64 +167,80 @@ fn round_of(leaf: &IssuerLeaf) -> Option<Round> {
 }
 
 impl Reader<'_> {
-    fn read(mut self, start: u64, entries: &[Vec<u8>], weights: &mut Weights) -> (Facts, Vec<Finding>) {
-        let mut events = Vec::with_capacity(entries.len());
-        for (at, entry) in (start..).zip(entries) {
-            if variant::<IssuerLeaf>(entry).is_some_and(|variant| variant < 6) {
+    fn read<W: Workspace>(mut self, chunk: Chunk<'_>, memory: &Memory<'_, W>, weights: &mut Weights) -> Part {
+        let mut events = Vec::with_capacity(chunk.entries.len());
+        for ((at, entry), hash) in (chunk.start..).zip(chunk.entries).zip(chunk.hashes) {
+            if variant::<IssuerLeaf>(entry).is_some_and(Control::is_control) {
                 continue;
             }
             match IssuerLeaf::decode(entry) {
-                Ok(leaf) => events.push((at, leaf)),
-                Err(_) => self.found.push(self.log.finding(Check::LeafMalformed).at(at)),
+                Ok(leaf) => events.push((at, leaf, *hash)),
+                Err(_) => self.part.found.push(self.log.finding(Check::LeafMalformed).at(at)),
             }
         }
         let control = self.control;
-        let culprits = batch::culprits(&events, weights, &|(_, leaf), weights, accumulator| {
-            accumulate(control, leaf, weights, accumulator)
-        });
+        let culprits = memory.unless_proven(
+            self.log.name,
+            chunk,
+            events.len(),
+            |statement| events.iter().for_each(|(_, leaf, _)| state(control, leaf, statement)),
+            || {
+                let culprits = batch::culprits(&events, weights, &|(_, leaf, _), weights, accumulator| {
+                    accumulate(control, leaf, weights, accumulator)
+                });
+                (culprits.is_empty(), culprits)
+            },
+        );
+        let culprits = culprits.unwrap_or_default();
         let false_events: HashSet<usize> = culprits.iter().map(|(index, _)| *index).collect();
         for (index, error) in culprits {
-            let (at, leaf) = &events[index];
+            let (at, leaf, _) = &events[index];
             let finding = self.log.finding(error.unwrap_or_else(|| proofs_of(leaf))).at(*at);
-            self.found.push(round_of(leaf).into_iter().fold(finding, Finding::round));
+            self.part.found.push(round_of(leaf).into_iter().fold(finding, Finding::round));
         }
-        for (index, (at, leaf)) in events.iter().enumerate() {
-            self.take(*at, leaf, !false_events.contains(&index));
+        for (index, (at, leaf, hash)) in events.iter().enumerate() {
+            self.take(*at, leaf, *hash, !false_events.contains(&index));
         }
-        (self.facts, self.found)
+        self.part
     }
 
     fn finding(&mut self, check: Check, at: u64, round: Option<Round>) {
         let finding = self.log.finding(check).at(at);
-        self.found.push(round.into_iter().fold(finding, Finding::round));
+        self.part.found.push(round.into_iter().fold(finding, Finding::round));
     }
 
-    fn take(&mut self, at: u64, leaf: &IssuerLeaf, holds: bool) {
+    fn take(&mut self, at: u64, leaf: &IssuerLeaf, hash: TreeHash, holds: bool) {
         let round = round_of(leaf);
         if let Some(check) = round.and_then(|round| self.control.round_fault(round, at)) {
             self.finding(check, at, round);
         }
         match leaf {
-            IssuerLeaf::Enrol(leaf) => self.enrol(at, leaf),
+            IssuerLeaf::Enrol(leaf) => self.enrol(at, leaf, hash),
             IssuerLeaf::RollOver(record) => {
-                self.show(at, record);
-                self.facts.roll_overs.push((record.round, at));
+                self.show(at, record, hash);
+                self.part.roll_overs.push((record.round, at));
             }
-            IssuerLeaf::Draw(leaf) => self.draw(at, leaf),
-            IssuerLeaf::Amend(leaf) => self.amend(at, leaf),
+            IssuerLeaf::Draw(leaf) => self.draw(at, leaf, hash),
+            IssuerLeaf::Amend(leaf) => self.amend(at, leaf, hash),
             IssuerLeaf::Swap(leaf) => self.swap(at, leaf, holds),
             _ => {}
         }
     }
 
-    fn show(&mut self, at: u64, record: &ShowRecord) {
-        self.facts.serials.push((record.show.serial.0.to_bytes(), at));
-        self.facts.es.push((record.e.0.to_bytes(), at));
+    fn once(&mut self, kind: u8, id: &[u8], at: u64) {
+        let mut key = [0; 32];
+        key[..id.len()].copy_from_slice(id);
+        self.part.once.push(Once { kind, key, at });
+    }
+
+    fn show(&mut self, at: u64, record: &ShowRecord, leaf: TreeHash) {
+        self.once(Once::SERIAL, &record.show.serial.0.to_bytes(), at);
+        self.part.es.push(IssuedE { e: record.e.0.to_bytes(), at, leaf });
     }
 
     /// Checks a used ticket against its lot; gives the lot's starting round.
     fn ticket(&mut self, at: u64, ticket: &TicketUse, kind: TicketKind) -> Option<Round> {
-        self.facts.tickets.push((ticket.hash, at));
+        self.once(Once::TICKET, &ticket.hash.0, at);
         let lot = self.control.lots.get(&ticket.lot).filter(|lot| lot.at < at);
         let Some(lot) = lot.filter(|lot| ticket.verify(lot.count, &lot.root).is_ok()) else {
             self.finding(Check::TicketOutsideLot, at, None);
@@ -197,32 +252,32 @@ impl Reader<'_> {
         Some(lot.terms.start.drawn)
     }
 
-    fn enrol(&mut self, at: u64, leaf: &EnrolLeaf) {
-        self.facts.es.push((leaf.e.0.to_bytes(), at));
+    fn enrol(&mut self, at: u64, leaf: &EnrolLeaf, hash: TreeHash) {
+        self.part.es.push(IssuedE { e: leaf.e.0.to_bytes(), at, leaf: hash });
         if let Some(drawn) = self.ticket(at, &leaf.ticket, leaf.kind) {
             let class = CohortClass { amend: false, expires: leaf.expires, drawn };
             let m = leaf.b.element() - Point::generator().element() - leaf.commitment.element();
-            self.facts.sums.add(&class, at, m);
-            self.facts.members.push(Member { class, lot: leaf.ticket.lot, at });
+            self.part.sums.add(self.openings, &class, at, m);
+            self.part.members.push(Member { class, lot: leaf.ticket.lot, at });
         }
     }
 
-    fn draw(&mut self, at: u64, leaf: &DrawLeaf) {
-        self.show(at, &leaf.record);
+    fn draw(&mut self, at: u64, leaf: &DrawLeaf, hash: TreeHash) {
+        self.show(at, &leaf.record, hash);
         if !leaf.keys.is_empty() {
-            self.facts.sessions.push((leaf.session, at));
+            self.once(Once::SESSION, &leaf.session.0, at);
         }
         for (key, count) in &leaf.keys {
-            *self.facts.drawn.entry(*key).or_default() += u64::from(*count);
+            *self.part.drawn.entry(*key).or_default() += u64::from(*count);
         }
     }
 
-    fn amend(&mut self, at: u64, leaf: &AmendLeaf) {
-        self.show(at, &leaf.record);
+    fn amend(&mut self, at: u64, leaf: &AmendLeaf, hash: TreeHash) {
+        self.show(at, &leaf.record, hash);
         if self.ticket(at, &leaf.ticket, TicketKind::Amend).is_some() {
             let class = CohortClass { amend: true, expires: leaf.expires, drawn: leaf.record.round };
-            self.facts.sums.add(&class, at, *leaf.added.element());
-            self.facts.members.push(Member { class, lot: leaf.ticket.lot, at });
+            self.part.sums.add(self.openings, &class, at, *leaf.added.element());
+            self.part.members.push(Member { class, lot: leaf.ticket.lot, at });
         }
     }
 
@@ -231,13 +286,13 @@ impl Reader<'_> {
         if frozen.is_some_and(|freeze| freeze < at) {
             self.finding(Check::SwapAfterFreeze, at, Some(leaf.round));
         }
-        self.facts.sessions.push((leaf.session, at));
+        self.once(Once::SESSION, &leaf.session.0, at);
         for (key, count) in &leaf.new {
-            *self.facts.swapped_in.entry(*key).or_default() += u64::from(*count);
+            *self.part.swapped_in.entry(*key).or_default() += u64::from(*count);
         }
         // Vouchers that do not verify prove nothing.
         if holds {
-            self.facts.swapped.extend(leaf.old.iter().map(|old| (old.shown.mark(), at)));
+            self.part.swapped.extend(leaf.old.iter().map(|old| Swapped { mark: old.shown.mark(), at }));
         }
     }
 }
@@ -292,76 +347,105 @@ fn accumulate(
     }
 }
 
-/// The later positions of repeated items.
-fn repeats<K: Ord + Send>(mut items: Vec<(K, u64)>) -> Vec<u64> {
-    batch::sort(&mut items);
-    items.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1).collect()
+/// What a leaf's proofs depend on beside the leaf and the programme's id: what [`accumulate`] reads.
+fn state(control: &Control, leaf: &IssuerLeaf, statement: &mut Statement) {
+    let programme = &control.programme;
+    statement.number(programme.latest().policy.first_round.0.into());
+    statement.bytes(programme.latest().issuer_key.as_bytes());
+    match round_of(leaf) {
+        Some(round) => statement.in_force(programme, round),
+        None => {
+            let IssuerLeaf::Enrol(leaf) = leaf else { return };
+            statement.number(control.lots.get(&leaf.ticket.lot).map_or(0, |lot| lot.terms.start.drawn.0).into());
+        }
+    }
 }
 
 impl Facts {
-    /// What must not occur twice in the log, and how many credentials can have rolled over.
-    pub(super) fn check(&mut self, log: &LogView<'_>, findings: &mut Vec<Finding>) {
-        let once = [
-            (Check::SerialReused, repeats(std::mem::take(&mut self.serials))),
-            (Check::SessionReused, repeats(std::mem::take(&mut self.sessions))),
-            (Check::TicketReused, repeats(std::mem::take(&mut self.tickets))),
-        ];
-        for (check, repeated) in once {
-            findings.extend(repeated.into_iter().map(|at| log.finding(check).at(at)));
-        }
-        self.check_e(log, findings);
-        self.check_roll_overs(log, findings);
-        batch::sort(&mut self.swapped);
-        for pair in self.swapped.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
-            findings.push(log.finding(Check::DoubleSwap).at(pair[1].1).mark(pair[1].0));
-        }
-    }
-
-    /// One `e` with two commitments; `e` is a function of the commitment, so honest repeats are the same credential.
-    fn check_e(&mut self, log: &LogView<'_>, findings: &mut Vec<Finding>) {
-        let mut es = std::mem::take(&mut self.es);
-        batch::sort(&mut es);
-        for pair in es.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
-            if commitment(log, pair[0].1) != commitment(log, pair[1].1) {
-                findings.push(log.finding(Check::EReused).at(pair[1].1));
+    /// What must not occur twice in the log, and how many credentials can have rolled over. Gives the sorter of swapped vouchers
+    /// back.
+    pub(super) fn check<S: Entries, W: Workspace<Error = S::Error>>(
+        &self,
+        log: &LogView<'_>,
+        entries: &S,
+        sorters: IssuerSorters<W>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<W::Sorter<{ Swapped::SIZE }>, AuditError<S::Error>> {
+        let IssuerSorters { once, es, swapped } = sorters;
+        let mut before: Option<Once> = None;
+        for record in once.sorted()? {
+            let record = Once::from_bytes(&record?);
+            if before.is_some_and(|before| (before.kind, before.key) == (record.kind, record.key)) {
+                let check = match record.kind {
+                    Once::SERIAL => Check::SerialReused,
+                    Once::SESSION => Check::SessionReused,
+                    _ => Check::TicketReused,
+                };
+                findings.push(log.finding(check).at(record.at));
             }
+            before = Some(record);
         }
+        check_e::<S, W>(log, entries, es, findings)?;
+        self.check_roll_overs(log, findings);
+        Ok(swapped)
     }
 
     /// Roll-overs of a round against enrolments that stand before the last of them and have not expired.
-    fn check_roll_overs(&mut self, log: &LogView<'_>, findings: &mut Vec<Finding>) {
-        let mut by_round: BTreeMap<Round, (u64, u64)> = BTreeMap::new();
-        for (round, at) in &self.roll_overs {
-            let (count, last) = by_round.entry(*round).or_default();
-            (*count, *last) = (*count + 1, (*last).max(*at));
-        }
-        for (round, (count, last)) in by_round {
+    fn check_roll_overs(&self, log: &LogView<'_>, findings: &mut Vec<Finding>) {
+        for (round, (count, last)) in &self.roll_overs {
             // Order in a batch says nothing: the enrolment may stand behind.
-            let end = log.batch_of(last).map_or(last, |batch| batch.end);
-            let before = self.members.iter().filter(|member| member.at < end && member.class.drawn < round);
+            let end = log.batch_of(*last).map_or(*last, |batch| batch.end);
+            let before = self.members.iter().filter(|(member, _)| member.at < end && member.class.drawn < *round);
             let (mut enrolled, mut live) = (0, 0);
-            for member in before {
-                enrolled += u64::from(!member.class.amend);
+            for (member, members) in before {
+                enrolled += if member.class.amend { 0 } else { members };
                 // An amend may have given one credential a later expiry.
-                live += u64::from(member.class.expires >= round);
+                live += if member.class.expires >= *round { members } else { 0 };
             }
-            if count > enrolled.min(live) {
-                findings.push(log.finding(Check::RollOversPastEnrolled).at(last).round(round));
+            if *count > enrolled.min(live) {
+                findings.push(log.finding(Check::RollOversPastEnrolled).at(*last).round(*round));
             }
         }
     }
 }
 
+/// One `e` with two commitments; `e` is a function of the commitment, so honest repeats are the same credential.
+fn check_e<S: Entries, W: Workspace<Error = S::Error>>(
+    log: &LogView<'_>,
+    entries: &S,
+    es: W::Sorter<{ IssuedE::SIZE }>,
+    findings: &mut Vec<Finding>,
+) -> Result<(), AuditError<S::Error>> {
+    let mut before: Option<IssuedE> = None;
+    for record in es.sorted()? {
+        let record = IssuedE::from_bytes(&record?);
+        if let Some(before) = before.filter(|before| before.e == record.e) {
+            // Rare: the leaves are read again rather than their commitments kept.
+            if commitment(log, entries, &before)? != commitment(log, entries, &record)? {
+                findings.push(log.finding(Check::EReused).at(record.at));
+            }
+        }
+        before = Some(record);
+    }
+    Ok(())
+}
+
 /// `B` of the credential that a leaf issued.
-fn commitment(log: &LogView<'_>, at: u64) -> Option<Point> {
+fn commitment<S: Entries>(
+    log: &LogView<'_>,
+    entries: &S,
+    issued: &IssuedE,
+) -> Result<Option<Point>, AuditError<S::Error>> {
+    let read = entries.read(issued.at..issued.at + 1)?;
+    let entry = read.first().filter(|entry| leaf_hash(entry) == issued.leaf).ok_or_else(|| log.changed())?;
     let show = |record: &ShowRecord, added: Option<&Point>| {
         IssuedCommitment::b(&record.show.commitment, added.map(Point::element)).ok()
     };
-    match IssuerLeaf::decode(log.entries.get(at as usize)?).ok()? {
-        IssuerLeaf::Enrol(leaf) => Some(leaf.b),
-        IssuerLeaf::RollOver(record) => show(&record, None),
-        IssuerLeaf::Draw(leaf) => show(&leaf.record, None),
-        IssuerLeaf::Amend(leaf) => show(&leaf.record, Some(&leaf.added)),
+    Ok(match IssuerLeaf::decode(entry) {
+        Ok(IssuerLeaf::Enrol(leaf)) => Some(leaf.b),
+        Ok(IssuerLeaf::RollOver(record)) => show(&record, None),
+        Ok(IssuerLeaf::Draw(leaf)) => show(&leaf.record, None),
+        Ok(IssuerLeaf::Amend(leaf)) => show(&leaf.record, Some(&leaf.added)),
         _ => None,
-    }
+    })
 }

@@ -1,8 +1,14 @@
 //! The form of a log, before what it says: checkpoint, root, and batches (spec 9.1).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
-use super::{Check, Finding, Party, PublishedLog, batch};
+use super::{
+    AuditError, Check, Chunks, Entries, Finding, Party, PublishedLog,
+    source::{ranges, waves},
+};
 use crate::{
     log::{
         leaf::{BatchHeader, Leaf},
@@ -11,45 +17,129 @@ use crate::{
     },
     programme::{Header, LogKey},
     registry::VERSION,
+    secret::Weights,
 };
 
-/// Leaf hashes a parallel task computes.
-const HASH_CHUNK: usize = 4096;
-
-/// A log under audit: its entries with their hashes, and where its batches are.
+/// A log under audit, after its first pass: its form, and where its batches are.
 pub(super) struct LogView<'a> {
     pub(super) party: Party,
     pub(super) name: &'a str,
-    pub(super) entries: &'a [Vec<u8>],
-    pub(super) hashes: Vec<TreeHash>,
+    pub(super) size: u64,
+    pub(super) root: TreeHash,
+    /// The hash of the first leaf.
+    pub(super) first: Option<TreeHash>,
+    /// The roots at the sizes that were asked for; none for sizes beyond the log's end.
+    pub(super) roots: BTreeMap<u64, TreeHash>,
     /// The headers of well-formed batches, ascending by position.
     pub(super) batches: Vec<BatchHeader>,
 }
 
+/// Entries of one chunk, hashed.
+struct Hashed {
+    start: u64,
+    hashes: Vec<TreeHash>,
+    /// What claims to be a control leaf, by position.
+    control: Vec<(u64, Vec<u8>)>,
+}
+
 impl<'a> LogView<'a> {
-    pub(super) fn new(party: Party, log: &'a PublishedLog) -> Self {
-        let chunks: Vec<&[Vec<u8>]> = log.entries.chunks(HASH_CHUNK).collect();
-        let hashes =
-            batch::map(chunks, |chunk| chunk.iter().map(|entry| leaf_hash(entry)).collect::<Vec<_>>()).concat();
-        Self { party, name: &log.name, entries: &log.entries, hashes, batches: Vec::new() }
+    /// The first pass: hashes the log and checks its batches. Where a kind of leaf is a control leaf, decodes it; calls `control`
+    /// with each, in order, and with the tree of all leaves before it.
+    ///
+    /// Event leaves are left encoded: they are decoded, chunk by chunk, where their proofs are checked.
+    pub(super) fn walk<L: Leaf, S: Entries>(
+        party: Party,
+        log: &'a PublishedLog<S>,
+        is_control: impl Fn(u8) -> bool + Sync,
+        sizes: &BTreeSet<u64>,
+        chunks: Chunks,
+        findings: &mut Vec<Finding>,
+        mut control: impl FnMut(u64, L, &Frontier, &mut Vec<Finding>),
+    ) -> Result<Self, S::Error> {
+        let (entries, size) = (&log.entries, log.entries.size());
+        let (mut roots, mut sizes) = (BTreeMap::new(), sizes.iter().copied().peekable());
+        let (mut batches, mut frontier, mut first) = (Batches::new(party, &log.name), Frontier::new(), None);
+        let hash = |range: Range<u64>| {
+            let read = entries.read(range.clone())?;
+            let hashes = read.iter().map(|entry| leaf_hash(entry)).collect();
+            let control = (range.start..).zip(read.iter());
+            let control = control.filter(|(_, entry)| variant::<L>(entry).is_some_and(&is_control));
+            Ok(Hashed { start: range.start, hashes, control: control.map(|(at, entry)| (at, entry.clone())).collect() })
+        };
+        waves(ranges(size, chunks.hashes), chunks.waiting, hash, |part| {
+            entries.hashed(&part.hashes)?;
+            first = first.or(part.hashes.first().copied());
+            let mut waiting = part.control.into_iter().peekable();
+            for (at, hash) in (part.start..).zip(part.hashes) {
+                if sizes.next_if_eq(&at).is_some() {
+                    roots.insert(at, frontier.root());
+                }
+                match waiting.next_if(|(next, _)| *next == at).map(|(_, entry)| L::decode(&entry)) {
+                    None => batches.event(at, hash),
+                    Some(Ok(leaf)) if leaf.is_control() => {
+                        match leaf.as_batch() {
+                            Some(header) => batches.header(at, header, findings),
+                            None => batches.gap(at, findings),
+                        }
+                        control(at, leaf, &frontier, findings);
+                    }
+                    Some(_) => {
+                        batches.gap(at, findings);
+                        findings.push(batches.finding(Check::LeafMalformed).at(at));
+                    }
+                }
+                frontier.append(hash).expect("2^63 leaves are more than any program reaches from zero");
+            }
+            Ok(())
+        })?;
+        if sizes.next_if_eq(&size).is_some() {
+            roots.insert(size, frontier.root());
+        }
+        batches.gap(size, findings);
+        let root = frontier.root();
+        entries.ended(&root)?;
+        Ok(Self { party, name: &log.name, size, root, first, roots, batches: batches.headers })
+    }
+
+    /// The second pass: maps the log chunk by chunk on all cores, and folds what comes out in its order.
+    ///
+    /// What is read must hash to the root of the first pass: otherwise parts of two logs would be audited as one.
+    pub(super) fn verify<S: Entries, T: Send>(
+        &self,
+        entries: &S,
+        (width, waiting): (u64, usize),
+        weights: &mut Weights,
+        progress: &(dyn Fn(u64) + Sync),
+        map: impl Fn(Chunk<'_>, &mut Weights) -> T + Send + Sync,
+        mut fold: impl FnMut(T) -> Result<(), AuditError<S::Error>>,
+    ) -> Result<(), AuditError<S::Error>> {
+        let mut frontier = Frontier::new();
+        let chunks = (0u64..).zip(ranges(self.size, width)).map(|(number, range)| (number, range, weights.fork()));
+        let map = |(number, range, mut weights): (u64, Range<u64>, Weights)| {
+            let start = range.start;
+            let read = entries.read(range)?;
+            let hashes: Vec<TreeHash> = read.iter().map(|entry| leaf_hash(entry)).collect();
+            let part = map(Chunk { number, start, entries: &read, hashes: &hashes }, &mut weights);
+            progress(hashes.len() as u64);
+            Ok((hashes, part))
+        };
+        waves(chunks, waiting, map, |(hashes, part)| {
+            for hash in hashes {
+                frontier.append(hash).expect("2^63 leaves are more than any program reaches from zero");
+            }
+            fold(part)
+        })?;
+        if frontier.root() == self.root { Ok(()) } else { Err(self.changed()) }
+    }
+
+    /// The log is not what it was in the first pass.
+    pub(super) fn changed<E>(&self) -> AuditError<E> {
+        AuditError::Changed { log: self.name.to_owned() }
     }
 
     /// A finding in this log.
     pub(super) fn finding(&self, check: Check) -> Finding {
         Finding::new(check, self.party, self.name)
-    }
-
-    /// The roots of the log at these sizes; none for sizes beyond its end.
-    pub(super) fn roots(&self, sizes: &BTreeSet<u64>) -> BTreeMap<u64, TreeHash> {
-        let (mut frontier, mut roots) = (Frontier::new(), BTreeMap::new());
-        let mut hashes = self.hashes.iter();
-        for size in sizes.iter().take_while(|size| **size <= self.hashes.len() as u64) {
-            hashes.by_ref().take((size - frontier.size()) as usize).for_each(|hash| {
-                frontier.append(*hash).expect("a tree in memory is not full");
-            });
-            roots.insert(*size, frontier.root());
-        }
-        roots
     }
 
     /// Checks the checkpoint against the manifest's key and witnesses, and the entries against the checkpoint. `witnesses` are
@@ -73,45 +163,11 @@ impl<'a> LogView<'a> {
                 return;
             }
         };
-        let size = self.entries.len() as u64;
-        if checkpoint.size() != size {
+        if checkpoint.size() != self.size {
             findings.push(self.finding(Check::LogSize));
-        } else if self.roots(&BTreeSet::from([size])).get(&size) != Some(&checkpoint.root()) {
+        } else if checkpoint.root() != self.root {
             findings.push(self.finding(Check::LogRoot));
         }
-    }
-
-    /// Where a kind of leaf is a control leaf, decodes it; calls `control` with each, in order, and checks the batches.
-    ///
-    /// Event leaves are left encoded: they are decoded, batch by batch, where their proofs are checked.
-    pub(super) fn walk<L: Leaf>(
-        &mut self,
-        is_control: impl Fn(u8) -> bool,
-        findings: &mut Vec<Finding>,
-        mut control: impl FnMut(u64, L, &mut Vec<Finding>),
-    ) {
-        let mut batches = Batches::default();
-        for (at, entry) in (0u64..).zip(self.entries) {
-            if !variant::<L>(entry).is_some_and(&is_control) {
-                continue;
-            }
-            match L::decode(entry) {
-                Ok(leaf) if leaf.is_control() => {
-                    if let Some(header) = leaf.as_batch() {
-                        batches.header(self, at, header, findings);
-                    } else {
-                        batches.gap(self, at, findings);
-                    }
-                    control(at, leaf, findings);
-                }
-                _ => {
-                    batches.gap(self, at, findings);
-                    findings.push(self.finding(Check::LeafMalformed).at(at));
-                }
-            }
-        }
-        batches.gap(self, self.entries.len() as u64, findings);
-        self.batches = batches.headers;
     }
 
     /// The batch that a leaf is in.
@@ -119,6 +175,16 @@ impl<'a> LogView<'a> {
         let next = self.batches.partition_point(|header| header.end <= at);
         self.batches.get(next).filter(|header| header.start <= at)
     }
+}
+
+/// A chunk of the second pass.
+#[derive(Clone, Copy)]
+pub(super) struct Chunk<'a> {
+    /// Counts the log's chunks.
+    pub(super) number: u64,
+    pub(super) start: u64,
+    pub(super) entries: &'a [Vec<u8>],
+    pub(super) hashes: &'a [TreeHash],
 }
 
 /// The variant of an entry that claims to be a leaf: strict decoding follows.
@@ -148,37 +214,57 @@ fn verify_checkpoint(note: &[u8], key: &LogKey, witnesses: &Witnesses) -> Result
 }
 
 /// Follows batch headers through a log.
-#[derive(Default)]
-struct Batches {
+struct Batches<'a> {
+    party: Party,
+    name: &'a str,
     headers: Vec<BatchHeader>,
     /// Where the leaves after the last control leaf begin.
     start: u64,
     number: u32,
+    /// The last of these leaves, and the first that is not above the one before it.
+    last: Option<TreeHash>,
+    fault: Option<u64>,
 }
 
-impl Batches {
-    /// A control leaf that is no header, or the log's end: no event leaf may stand before it without a header.
-    fn gap(&mut self, log: &LogView<'_>, at: u64, findings: &mut Vec<Finding>) {
-        if self.start < at {
-            findings.push(log.finding(Check::BatchMissing).at(self.start));
-        }
-        self.start = at + 1;
+impl<'a> Batches<'a> {
+    fn new(party: Party, name: &'a str) -> Self {
+        Self { party, name, headers: Vec::new(), start: 0, number: 0, last: None, fault: None }
     }
 
-    fn header(&mut self, log: &LogView<'_>, at: u64, header: &BatchHeader, findings: &mut Vec<Finding>) {
+    fn finding(&self, check: Check) -> Finding {
+        Finding::new(check, self.party, self.name)
+    }
+
+    /// An event leaf.
+    fn event(&mut self, at: u64, hash: TreeHash) {
+        if self.fault.is_none() && self.last.is_some_and(|last| last >= hash) {
+            self.fault = Some(at);
+        }
+        self.last = Some(hash);
+    }
+
+    /// A control leaf that is no header, or the log's end: no event leaf may stand before it without a header.
+    fn gap(&mut self, at: u64, findings: &mut Vec<Finding>) {
+        if self.start < at {
+            findings.push(self.finding(Check::BatchMissing).at(self.start));
+        }
+        self.restart(at + 1);
+    }
+
+    fn header(&mut self, at: u64, header: &BatchHeader, findings: &mut Vec<Finding>) {
         let goes_back = self.headers.last().is_some_and(|last| last.round > header.round);
         if header.number != self.number.saturating_add(1) || (header.start, header.end) != (self.start, at) || goes_back
         {
-            findings.push(log.finding(Check::BatchHeader).at(at));
+            findings.push(self.finding(Check::BatchHeader).at(at));
         }
-        let (start, end) = (self.start as usize, at as usize);
-        let leaves = &log.hashes[start..end];
-        if let Some(fault) = leaves.windows(2).position(|pair| pair[0] >= pair[1]) {
-            findings.push(log.finding(Check::BatchUnsorted).at(self.start + fault as u64 + 1));
-        }
+        findings.extend(self.fault.map(|fault| self.finding(Check::BatchUnsorted).at(fault)));
         // What the log shows counts, not what the header claims.
         self.headers.push(BatchHeader { start: self.start, end: at, ..*header });
         self.number = header.number;
-        self.start = at + 1;
+        self.restart(at + 1);
+    }
+
+    fn restart(&mut self, start: u64) {
+        (self.start, self.last, self.fault) = (start, None, None);
     }
 }

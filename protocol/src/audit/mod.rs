@@ -2,7 +2,8 @@
 //!
 //! [`audit`] takes the logs, the key list and the opening packs, and nothing else. It never stops at the first failure: each
 //! failed check is a [`Finding`] that names who answers for it and, where one is at fault, the leaf; a batch of proofs that
-//! fails is halved down to the culprit. The verdict is a type: [`Report::verified`].
+//! fails is halved down to the culprit. The verdict is a type: [`Report::verified`]. [`audit_streamed`] is the same for logs that
+//! no memory holds.
 //!
 //! Who answers: a false leaf of a log, its signer. A voucher that two *different* sites accepted, the voucher only.
 //!
@@ -87,9 +88,13 @@ mod control;
 mod grants;
 mod issuer;
 mod log;
+mod memory;
 pub mod receipt;
+mod record;
 mod report;
 mod site;
+mod slips;
+mod source;
 #[cfg(any(test, feature = "hazmat"))]
 pub mod testing;
 #[cfg(test)]
@@ -105,15 +110,20 @@ use rand_core::CryptoRng;
 pub use account::statement;
 pub use check::Check;
 pub use report::{DrawnTotals, Finding, KeyTotals, Names, Note, Party, Report, SiteTotals, Totals, VerifiedTotals};
+pub use source::{AuditError, Chunks, Entries, InMemory, Recall, Sorter, Workspace};
 
 use self::{
+    balance::Balance,
     control::Control,
-    grants::{Granted, Sums},
+    grants::{Granted, Openings},
+    issuer::IssuerSorters,
     log::LogView,
-    site::SiteLog,
+    memory::Memory,
+    site::{SiteLog, SiteSorters},
 };
 use crate::{
     ids::{ProgrammeId, SiteId, Units},
+    log::merkle::leaf_hash,
     programme::{Header, KeyEntry},
     redeem::Surrender,
     secret::Weights,
@@ -121,24 +131,24 @@ use crate::{
     wire::{DecodeError, Message},
 };
 
-/// A log as it is published.
+/// A log as it is published. Its entries are in memory, or wherever `E` reads them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublishedLog {
+pub struct PublishedLog<E = Vec<Vec<u8>>> {
     /// The log's name: its origin in the manifest.
     pub name: String,
     /// The checkpoint, a signed note.
     pub checkpoint: Vec<u8>,
     /// The entries, as read by [`crate::log::tile::read_log`].
-    pub entries: Vec<Vec<u8>>,
+    pub entries: E,
 }
 
 /// Everything that an audit reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Published {
+pub struct Published<E = Vec<Vec<u8>>> {
     /// The issuer's log.
-    pub issuer: PublishedLog,
+    pub issuer: PublishedLog<E>,
     /// The sites' logs. A site may have had several over time.
-    pub sites: Vec<(SiteId, PublishedLog)>,
+    pub sites: Vec<(SiteId, PublishedLog<E>)>,
     /// The key list, in its order.
     pub keys: Vec<KeyEntry>,
     /// The opening packs.
@@ -157,12 +167,7 @@ pub struct Progress {
     pub total: u64,
 }
 
-/// Issuer leaves whose proofs share a multi-scalar multiplication.
-const ISSUER_CHUNK: usize = 256;
-/// The same for the leaves of sites, which are smaller.
-const SITE_CHUNK: usize = 1024;
-
-/// Audits everything that a programme published. Never stops at a failure; bounded memory beside the published bytes.
+/// Audits everything that a programme published, in memory. Never stops at a failure.
 ///
 /// `rng` must be the operating system's: a verifier whose weights can be foreseen accepts forgeries. `progress` is called from
 /// many threads, and not in order.
@@ -172,12 +177,45 @@ pub fn audit<R: CryptoRng + ?Sized>(
     rng: &mut R,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Report {
-    let entries = |log: &PublishedLog| log.entries.len() as u64;
-    let total = entries(&published.issuer) + published.sites.iter().map(|(_, log)| entries(log)).sum::<u64>();
+    match audit_streamed(programme, published, &InMemory, Chunks::default(), rng, progress) {
+        Ok(report) => report,
+        Err(AuditError::Medium(never)) => match never {},
+        Err(AuditError::Changed { .. }) => unreachable!("entries that are borrowed do not change"),
+    }
+}
+
+/// Audits everything that a programme published, wherever its logs are kept. Never stops at a failure.
+///
+/// Memory is bounded by the chunks that are worked on, by what the workspace's sorters hold, and by what does not grow with
+/// vouchers: keys, batches, rounds, lots, classes. Beside that only findings, packs and surrenders are in memory, and all
+/// acceptances of one voucher at a time. `rng` and `progress` are those of [`audit`].
+///
+/// # Errors
+/// [`AuditError`]: what could not be read or kept, or a log that changed meanwhile. A failed check is no error.
+pub fn audit_streamed<S: Entries, W: Workspace<Error = S::Error>, R: CryptoRng + ?Sized>(
+    programme: ProgrammeId,
+    published: &Published<S>,
+    workspace: &W,
+    chunks: Chunks,
+    rng: &mut R,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Report, AuditError<S::Error>> {
+    let entries = |log: &PublishedLog<S>| log.entries.size();
+    let logs = published.sites.iter().map(|(_, log)| entries(log));
+    let total = logs.fold(entries(&published.issuer), u64::saturating_add);
     let done = AtomicU64::new(0);
-    let advance = |leaves: usize| {
-        let done = done.fetch_add(leaves as u64, Ordering::Relaxed) + leaves as u64;
+    let advance = |leaves: u64| {
+        let done = done.fetch_add(leaves, Ordering::Relaxed).saturating_add(leaves);
         progress(Progress { done, total });
+    };
+    let mut run = Run {
+        chunks,
+        workspace,
+        memory: Memory::new(workspace, programme),
+        weights: Weights::new(rng),
+        findings: Vec::new(),
+        notes: Vec::new(),
+        advance: &advance,
     };
     let mut report = Report {
         programme,
@@ -187,44 +225,184 @@ pub fn audit<R: CryptoRng + ?Sized>(
         totals: Totals::default(),
         leaves: total,
     };
-    let mut weights = Weights::new(rng);
-    let mut issuer = LogView::new(Party::Issuer, &published.issuer);
-    let Some(genesis) = control::genesis(&issuer, programme) else {
-        report.findings.push(issuer.finding(Check::GenesisInvalid).at(0));
-        report.notes.push(Note::NothingElseChecked);
-        return report;
-    };
-    let Report { findings, notes, totals, names, .. } = &mut report;
-    let control = Control::read(&mut issuer, genesis, &published.keys, findings);
-    let newest = control.programme.latest();
-    *names = names_of(newest);
-    if issuer.name != newest.issuer_log.name {
-        findings.push(issuer.finding(Check::LogUnknown));
-    }
-    issuer.check_checkpoint(&published.issuer.checkpoint, &newest.issuer_log, &control.witnesses[..1], findings);
+    run.audit(programme, published, &mut report)?;
+    let Run { findings, notes, memory, .. } = run;
+    report.findings.extend(findings);
+    // Threads and sorters find them in any order.
+    report.findings.sort_unstable();
+    report.notes.extend(notes);
+    report.notes.extend(memory.notes());
+    Ok(report)
+}
 
-    let openings = Sums::new(&issuer, &control, findings);
-    let mut facts = issuer::read(&issuer, &control, &openings, ISSUER_CHUNK, &mut weights, findings, &advance);
-    facts.check(&issuer, findings);
-    control.check_packs(&issuer, published, &facts.swapped, findings, notes);
-    let granted = Granted::new(&issuer, &control, &facts.members, &facts.sums, &mut weights, findings, notes);
-    let drawn = balance::drawn_units(&control, &facts);
-    totals.drawn = granted.check(&issuer, &control, &drawn, findings);
-    let swapped = balance::swapped_units(&control, &facts);
-    totals.swapped =
-        swapped.into_iter().map(|(row, units)| (row, Units(units.try_into().unwrap_or(u64::MAX)))).collect();
-    totals.amends = facts.members.iter().filter(|member| member.class.amend).count() as u64;
-    totals.enrolments = facts.members.len() as u64 - totals.amends;
+/// What goes through a whole audit.
+struct Run<'a, W> {
+    chunks: Chunks,
+    workspace: &'a W,
+    memory: Memory<'a, W>,
+    weights: Weights,
+    findings: Vec<Finding>,
+    notes: Vec<Note>,
+    /// Told how many leaves more are done.
+    advance: &'a (dyn Fn(u64) + Sync),
+}
 
-    let mut sites = read_sites(&control, published, &mut weights, findings, notes, &advance);
-    let mut unstated = Vec::new();
-    for of_site in sites.chunk_by_mut(|left, right| left.site == right.site) {
-        site::check_site(of_site[0].site, of_site, &control, totals, findings, &mut unstated);
+impl<W: Workspace> Run<'_, W> {
+    fn audit<S: Entries<Error = W::Error>>(
+        &mut self,
+        programme: ProgrammeId,
+        published: &Published<S>,
+        report: &mut Report,
+    ) -> Result<(), AuditError<W::Error>> {
+        let Some((issuer, control)) = self.read_control(programme, published)? else {
+            let name = &published.issuer.name;
+            self.findings.push(Finding::new(Check::GenesisInvalid, Party::Issuer, name).at(0));
+            self.notes.push(Note::NothingElseChecked);
+            return Ok(());
+        };
+        let newest = control.programme.latest();
+        let Report { totals, names, .. } = report;
+        *names = names_of(newest);
+        if issuer.name != newest.issuer_log.name {
+            self.findings.push(issuer.finding(Check::LogUnknown));
+        }
+        let (checkpoint, witnesses) = (&published.issuer.checkpoint, &control.witnesses[..1]);
+        issuer.check_checkpoint(checkpoint, &newest.issuer_log, witnesses, &mut self.findings);
+
+        let (openings, entries) = (Openings::new(&issuer, &control, &mut self.findings), &published.issuer.entries);
+        let mut sorters = IssuerSorters::new(self.workspace);
+        let facts = issuer::read(&issuer, entries, &control, &openings, self, &mut sorters)?;
+        let swapped = facts.check(&issuer, entries, sorters, &mut self.findings)?;
+        let lists = control.check_packs(&issuer, &published.packs, &mut self.findings, &mut self.notes);
+        let Self { weights, findings, notes, .. } = &mut *self;
+        let granted = Granted::new(&issuer, &control, &openings, &facts, weights, findings, notes);
+        let drawn = balance::drawn_units(&control, &facts);
+        totals.drawn = granted.check(&issuer, &control, &drawn, findings);
+        let swapped_units = balance::swapped_units(&control, &facts).into_iter();
+        totals.swapped = swapped_units.map(|(row, units)| (row, Units(units.try_into().unwrap_or(u64::MAX)))).collect();
+        for (member, count) in facts.members.iter() {
+            *(if member.class.amend { &mut totals.amends } else { &mut totals.enrolments }) += count;
+        }
+
+        let (mut sites, SiteSorters { seen, slips }) = self.read_sites(&control, published)?;
+        let before = self.notes.len();
+        let surrendered = balance::surrendered(&control, &published.surrendered, &mut self.notes);
+        let ignored = self.notes.split_off(before);
+        let balance = Balance {
+            issuer: &issuer,
+            control: &control,
+            packs: &published.packs,
+            lists,
+            sites: &mut sites,
+            totals: &mut *totals,
+            findings: &mut self.findings,
+            distinct: BTreeMap::new(),
+        };
+        balance.check::<W>(&facts, swapped, seen, surrendered)?;
+        slips::check(slips, &mut sites, &control, self, &mut totals.sites)?;
+        self.check_statements(&control, &sites);
+        self.notes.extend(ignored);
+        Ok(())
     }
-    notes.extend(unstated.into_iter().map(|(site, round)| Note::StatementMissing { site, round }));
-    let surrendered = balance::surrendered(&control, &published.surrendered, notes);
-    totals.vouchers = balance::check(issuer.name, &control, &facts, &sites, surrendered, findings);
-    report
+
+    /// The first pass over the issuer's log; nothing if it does not begin with the programme's genesis.
+    fn read_control<'p, S: Entries<Error = W::Error>>(
+        &mut self,
+        programme: ProgrammeId,
+        published: &'p Published<S>,
+    ) -> Result<Option<(LogView<'p>, Control)>, AuditError<W::Error>> {
+        let log = &published.issuer;
+        let first = log.entries.read(0..log.entries.size().min(1))?;
+        let Some(genesis) = control::genesis(first.first(), programme) else { return Ok(None) };
+        let mut control = Control::new(genesis);
+        let blank = Finding::new(Check::GenesisInvalid, Party::Issuer, &log.name);
+        let issuer = LogView::walk(
+            Party::Issuer,
+            log,
+            Control::is_control,
+            &Control::pack_sizes(&published.packs),
+            self.chunks,
+            &mut self.findings,
+            |at, leaf, _, findings| {
+                let mut found = |check| findings.push(Finding { check, ..blank.clone() }.at(at));
+                control.follow(at, leaf, &published.keys, &mut found);
+            },
+        )?;
+        if issuer.first != first.first().map(|entry| leaf_hash(entry)) {
+            return Err(issuer.changed());
+        }
+        let known = self.findings.iter().any(|finding| finding.check == Check::KeyList);
+        if control.programme.keys() != published.keys && !known {
+            self.findings.push(issuer.finding(Check::KeyList));
+        }
+        Ok(Some((issuer, control)))
+    }
+
+    /// Reads the logs that the manifest names, site by site and the oldest first; finds those that are missing or unknown.
+    fn read_sites<'p, S: Entries<Error = W::Error>>(
+        &mut self,
+        control: &Control,
+        published: &'p Published<S>,
+    ) -> Result<(Vec<SiteLog<'p>>, SiteSorters<W>), AuditError<W::Error>> {
+        let newest = control.programme.latest();
+        let mut logs: BTreeMap<(SiteId, usize), &'p PublishedLog<S>> = BTreeMap::new();
+        for (id, log) in &published.sites {
+            let named = newest.site(*id).and_then(|site| site.logs.iter().position(|known| known.name == log.name));
+            match named {
+                Some(index) if !logs.contains_key(&(*id, index)) => drop(logs.insert((*id, index), log)),
+                _ => {
+                    self.findings.push(Finding::new(Check::LogUnknown, Party::Site(*id), &log.name));
+                    (self.advance)(log.entries.size());
+                }
+            }
+        }
+        let mut sorters = SiteSorters::new(self.workspace);
+        let mut sites: Vec<SiteLog<'p>> = Vec::new();
+        for site in &newest.sites {
+            let owes = control.owes_a_log(site.id);
+            for (index, key) in site.logs.iter().enumerate() {
+                let Some(log) = logs.get(&(site.id, index)).copied() else {
+                    if owes {
+                        self.findings.push(Finding::new(Check::LogMissing, Party::Site(site.id), &key.name));
+                    }
+                    continue;
+                };
+                let number = u32::try_from(sites.len()).expect("a manifest names fewer logs");
+                let read = SiteLog::walk((site.id, number, key.key), log, self.chunks, &mut self.findings)?;
+                // A log that another replaced was cosigned by the witnesses of its time.
+                let replaced = index + 1 < site.logs.len();
+                if replaced {
+                    let (name, leaves) = (key.name.clone(), log.entries.size());
+                    self.notes.push(Note::LogReplaced { site: site.id, name, leaves });
+                }
+                let deciding = if replaced { &control.witnesses } else { &control.witnesses[..1] };
+                read.log.check_checkpoint(&log.checkpoint, key, deciding, &mut self.findings);
+                read.read(&log.entries, control, self, &mut sorters)?;
+                sites.push(read);
+            }
+        }
+        Ok((sites, sorters))
+    }
+
+    /// What each site stated, against what all of its logs say.
+    fn check_statements(&mut self, control: &Control, sites: &[SiteLog<'_>]) {
+        for of_site in sites.chunk_by(|left, right| left.site == right.site) {
+            let (mut stated, mut active) = (BTreeSet::new(), BTreeSet::new());
+            for log in of_site {
+                for (round, account) in &log.accounts {
+                    for (line, excess) in account.owed_past_redeemed() {
+                        let finding = log.log.finding(Check::OwedPastRedeemed).round(*round);
+                        self.findings.push(finding.stake(line, excess));
+                    }
+                }
+                active.extend(log.accounts.keys());
+                log.check_statements(control, &mut stated, &mut self.findings);
+            }
+            let site = of_site[0].site;
+            let unstated = active.into_iter().filter(|round| !stated.contains(round));
+            self.notes.extend(unstated.map(|round| Note::StatementMissing { site, round }));
+        }
+    }
 }
 
 fn names_of(newest: &Header) -> Names {
@@ -234,58 +412,6 @@ fn names_of(newest: &Header) -> Names {
         sites: newest.sites.iter().map(|site| (site.id, site.name.clone())).collect(),
         lines: newest.lines.iter().map(|line| (line.id, line.name.clone())).collect(),
     }
-}
-
-/// Reads the logs that the manifest names, site by site and the oldest first; finds those that are missing or unknown.
-fn read_sites<'a>(
-    control: &Control,
-    published: &'a Published,
-    weights: &mut Weights,
-    findings: &mut Vec<Finding>,
-    notes: &mut Vec<Note>,
-    advance: &(dyn Fn(usize) + Sync),
-) -> Vec<SiteLog<'a>> {
-    let newest = control.programme.latest();
-    let mut logs: BTreeMap<(SiteId, usize), &PublishedLog> = BTreeMap::new();
-    for (id, log) in &published.sites {
-        let named = newest.site(*id).and_then(|site| site.logs.iter().position(|known| known.name == log.name));
-        match named {
-            Some(index) if !logs.contains_key(&(*id, index)) => drop(logs.insert((*id, index), log)),
-            _ => {
-                findings.push(Finding::new(Check::LogUnknown, Party::Site(*id), &log.name));
-                advance(log.entries.len());
-            }
-        }
-    }
-    let owing: BTreeSet<SiteId> =
-        newest.sites.iter().map(|site| site.id).filter(|site| control.owes_a_log(*site)).collect();
-    let mut sites = Vec::new();
-    for site in &newest.sites {
-        for (index, key) in site.logs.iter().enumerate() {
-            let Some(log) = logs.get(&(site.id, index)) else {
-                if owing.contains(&site.id) {
-                    findings.push(Finding::new(Check::LogMissing, Party::Site(site.id), &key.name));
-                }
-                continue;
-            };
-            let view = LogView::new(Party::Site(site.id), log);
-            // A log that another replaced was cosigned by the witnesses of its time.
-            let replaced = index + 1 < site.logs.len();
-            if replaced {
-                notes.push(Note::LogReplaced {
-                    site: site.id,
-                    name: key.name.clone(),
-                    leaves: log.entries.len() as u64,
-                });
-            }
-            let deciding = if replaced { &control.witnesses } else { &control.witnesses[..1] };
-            view.check_checkpoint(&log.checkpoint, key, deciding, findings);
-            let mut read = SiteLog::new(site.id, view, key.key, findings);
-            read.read(control, SITE_CHUNK, weights, findings, advance);
-            sites.push(read);
-        }
-    }
-    sites
 }
 
 /// Writes a key list: each entry's encoding behind its length as a big-endian `u16`.

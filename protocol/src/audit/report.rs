@@ -30,8 +30,8 @@ impl fmt::Display for Party {
     }
 }
 
-/// A check that failed. Shown in one line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A check that failed. Shown in one line. Sorts by check, party, log and leaf.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Finding {
     /// The check.
@@ -128,6 +128,22 @@ pub enum Note {
         /// Its position in the published list.
         index: usize,
     },
+    /// With a memory of earlier audits: how many leaves' proofs were known to hold, and how many were verified now.
+    Remembered {
+        /// Leaves whose proofs were verified by an earlier audit.
+        recalled: u64,
+        /// Leaves whose proofs were verified now.
+        verified: u64,
+    },
+    /// What was remembered of a part of a log was not written by this auditor: the part was verified again.
+    MemoryTampered {
+        /// The log's name.
+        log: String,
+        /// The part's first leaf.
+        from: u64,
+        /// One past its last.
+        to: u64,
+    },
     /// The issuer's log has no usable genesis: nothing but the form of the issuer's log could be checked.
     NothingElseChecked,
 }
@@ -150,6 +166,13 @@ impl fmt::Display for Note {
             ),
             Self::SurrenderIgnored { index } => write!(f, "surrender {index} does not verify and is ignored"),
             Self::PackIgnored { index } => write!(f, "pack {index} is none of this issuer and is ignored"),
+            Self::Remembered { recalled, verified } => {
+                write!(f, "the proofs of {recalled} leaves were verified by an earlier audit, those of {verified} now")
+            }
+            Self::MemoryTampered { log, from, to } => write!(
+                f,
+                "TAMPERED CACHE: what it said of leaves {from} to {to} of {log} was not written by this auditor; they were verified again"
+            ),
             Self::NothingElseChecked => f.write_str("without a genesis nothing but the issuer's log could be checked"),
         }
     }
