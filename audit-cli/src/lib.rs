@@ -19,4 +19,4 @@ mod verify;
 pub mod witness;
 
 pub use load::{LoadError, load};
-pub use verify::{Options, VerifyError, verify_folder};
+pub use verify::{CacheError, CacheOptions, Options, VerifyError, default_key, verify_folder};

@@ -67,12 +67,20 @@ pub enum LoadError {
     },
 }
 
-/// Reads a published folder. Nothing in it is trusted: [`annona_protocol::audit::audit`] checks what was read.
+/// Reads a published folder into memory. Nothing in it is trusted: [`annona_protocol::audit::audit`] checks what was read.
 ///
 /// # Errors
 /// [`LoadError`]: something is missing or is no file of its kind. A log whose entries were changed is read all the same, so
 /// that the audit says so.
 pub fn load(folder: &Path) -> Result<Published, LoadError> {
+    published(folder, load_log)
+}
+
+/// Reads all of a published folder but the logs' entries, which `open` gives.
+pub(crate) fn published<E>(
+    folder: &Path,
+    open: impl Fn(&Path) -> Result<PublishedLog<E>, LoadError>,
+) -> Result<Published<E>, LoadError> {
     let logs = folder.join("logs");
     let mut sites = Vec::new();
     for path in listed(&logs)? {
@@ -90,15 +98,24 @@ pub fn load(folder: &Path) -> Result<Published, LoadError> {
         }
     }
     sites.sort();
-    let sites = sites.into_iter().map(|(id, _, path)| Ok((id, load_log(&path)?))).collect::<Result<_, LoadError>>()?;
+    let sites = sites.into_iter().map(|(id, _, path)| Ok((id, open(&path)?))).collect::<Result<_, LoadError>>()?;
     let keys = folder.join("keys.bin");
     Ok(Published {
-        issuer: load_log(&logs.join("issuer"))?,
+        issuer: open(&logs.join("issuer"))?,
         sites,
         keys: keys_from_bytes(&read(&keys)?).map_err(|source| LoadError::Keys { path: keys, source })?,
         packs: messages(&folder.join("packs"))?,
         surrendered: messages(&folder.join("surrendered"))?,
     })
+}
+
+/// Reads a log's checkpoint.
+pub(crate) fn checkpoint(folder: &Path) -> Result<(Vec<u8>, Checkpoint), LoadError> {
+    let path = folder.join("checkpoint");
+    let note = read(&path)?;
+    let parsed = SignedNote::parse(&note).and_then(|note| note.text().parse::<Checkpoint>());
+    let parsed = parsed.map_err(|source| LoadError::Checkpoint { path, source })?;
+    Ok((note, parsed))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
@@ -126,10 +143,7 @@ fn messages<M: Message>(folder: &Path) -> Result<Vec<M>, LoadError> {
 }
 
 fn load_log(folder: &Path) -> Result<PublishedLog, LoadError> {
-    let path = folder.join("checkpoint");
-    let checkpoint = read(&path)?;
-    let parsed = SignedNote::parse(&checkpoint).and_then(|note| note.text().parse::<Checkpoint>());
-    let parsed = parsed.map_err(|source| LoadError::Checkpoint { path, source })?;
+    let (checkpoint, parsed) = checkpoint(folder)?;
     let fetch = |name: &str| fs::read(folder.join(name)).ok();
     let failed = |source| LoadError::Tile { path: folder.to_owned(), source };
     let entries = match read_log(fetch, parsed.size()) {

@@ -73,6 +73,6 @@ fn programme(text: &str) -> Result<ProgrammeId, &'static str> {
 
 /// A bar on the terminal; nothing where standard error is none.
 fn progress_bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} leaves, {eta} left");
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} leaves, {per_sec}, {eta} left");
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

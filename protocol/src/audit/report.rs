@@ -144,6 +144,8 @@ pub enum Note {
         /// One past its last.
         to: u64,
     },
+    /// What was proven could not be kept for the next audit.
+    MemoryNotKept,
     /// The issuer's log has no usable genesis: nothing but the form of the issuer's log could be checked.
     NothingElseChecked,
 }
@@ -173,6 +175,9 @@ impl fmt::Display for Note {
                 f,
                 "TAMPERED CACHE: what it said of leaves {from} to {to} of {log} was not written by this auditor; they were verified again"
             ),
+            Self::MemoryNotKept => {
+                f.write_str("the cache could not be written: what was verified now will be verified again")
+            }
             Self::NothingElseChecked => f.write_str("without a genesis nothing but the issuer's log could be checked"),
         }
     }

@@ -162,7 +162,6 @@ impl Default for Chunks {
 
 /// Why an audit could not be done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum AuditError<E> {
     /// A log cannot be read, or records cannot be kept.
     #[error(transparent)]
