@@ -92,6 +92,8 @@ mod memory;
 pub mod receipt;
 mod record;
 mod report;
+#[cfg(any(test, feature = "hazmat"))]
+pub mod scramble;
 mod site;
 mod slips;
 mod source;

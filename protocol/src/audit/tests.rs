@@ -7,6 +7,7 @@ mod issuer;
 mod logs;
 mod receipts;
 mod sites;
+mod stream;
 
 use std::sync::LazyLock;
 
