@@ -36,7 +36,7 @@ pub(super) struct Verify {
     /// 100 MiB for two threads.
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     memory: u32,
-    /// The folder of the temporary files: up to 3 times 54 bytes a voucher. Without it, the system's.
+    /// The folder of the temporary files: up to twice 54 bytes a voucher. Without it, the system's.
     #[arg(long, value_name = "FOLDER")]
     temp: Option<PathBuf>,
     /// A folder that remembers which proofs were verified, so that only what is new is verified next time.
