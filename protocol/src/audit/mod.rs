@@ -237,6 +237,9 @@ pub fn audit_streamed<S: Entries, W: Workspace<Error = S::Error>, R: CryptoRng +
     Ok(report)
 }
 
+/// The sites' logs, and what is sorted across them.
+type SitesRead<'p, W> = (Vec<SiteLog<'p>>, SiteSorters<W>);
+
 /// What goes through a whole audit.
 struct Run<'a, W> {
     chunks: Chunks,
@@ -345,7 +348,7 @@ impl<W: Workspace> Run<'_, W> {
         &mut self,
         control: &Control,
         published: &'p Published<S>,
-    ) -> Result<(Vec<SiteLog<'p>>, SiteSorters<W>), AuditError<W::Error>> {
+    ) -> Result<SitesRead<'p, W>, AuditError<W::Error>> {
         let newest = control.programme.latest();
         let mut logs: BTreeMap<(SiteId, usize), &'p PublishedLog<S>> = BTreeMap::new();
         for (id, log) in &published.sites {

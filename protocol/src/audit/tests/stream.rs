@@ -62,11 +62,11 @@ impl Workspace for Notebook {
 
 /// What was recalled and what was verified.
 fn counts(report: &Report) -> (u64, u64) {
-    let counted = report.notes.iter().filter_map(|note| match note {
+    let mut counted = report.notes.iter().filter_map(|note| match note {
         Note::Remembered { recalled, verified } => Some((*recalled, *verified)),
         _ => None,
     });
-    counted.last().unwrap()
+    counted.next_back().unwrap()
 }
 
 /// The report without what is said of memory.
