@@ -32,8 +32,7 @@ pub(super) struct Verify {
     /// How many threads verify. Without it, as many as there are cores.
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    /// MiB of records that are sorted in memory; what is more goes to temporary files. The rest of the program takes about
-    /// 100 MiB for two threads.
+    /// MiB of records that are sorted in memory; what is more goes to temporary files. The chunks that are worked on come on top.
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     memory: u32,
     /// The folder of the temporary files: up to twice 54 bytes a voucher. Without it, the system's.
