@@ -15,6 +15,7 @@
 
 mod load;
 pub mod print;
+pub mod report;
 pub mod witness;
 
 pub use load::{LoadError, load};
