@@ -172,7 +172,7 @@ impl Knowledge {
                 let (low, high) = ranges[target];
                 let known = match direction {
                     OptimizationDirection::Minimize => low <= self.least[target] as f64,
-                    OptimizationDirection::Maximize => high >= until,
+                    OptimizationDirection::Maximize => high >= until && high - low >= 1.0,
                 };
                 if known {
                     continue;
@@ -197,7 +197,7 @@ impl Knowledge {
         let row = |terms: &[(usize, i64)]| terms.iter().map(|(at, x)| (variables[*at], *x as f64)).collect::<Vec<_>>();
         self.equal.iter().for_each(|(terms, sum)| problem.add_constraint(row(terms), ComparisonOp::Eq, *sum as f64));
         self.at_least.iter().for_each(|(terms, sum)| problem.add_constraint(row(terms), ComparisonOp::Ge, *sum as f64));
-        let solution = problem.solve().expect("the truth is a solution");
+        let solution = problem.solve().expect("the truth is a solution").into_solution().expect("no limit is set");
         variables.iter().map(|variable| solution[*variable]).collect()
     }
 }
@@ -412,7 +412,7 @@ fn the_attack_recomputes_what_is_withheld_without_complements() {
         computed += loot.computed.len();
     }
     println!("{computed} figures computed, in {broken} of {attacked} tables");
-    assert!(attacked > 150 && broken * 10 > attacked * 8);
+    assert!(attacked > 150 && broken * 10 > attacked * 7);
 }
 
 /// Complements chosen by the table of one line alone would still leave draws and owed units to tell what is withheld.
@@ -420,8 +420,8 @@ fn the_attack_recomputes_what_is_withheld_without_complements() {
 fn related_tables_are_withheld_together() {
     let facts = facts();
     let mut totals = Totals { enrolments: 900, amends: 90, ..Totals::default() };
-    for (site, redeemed) in [(1, 3), (2, 40)] {
-        let row = SiteTotals { redeemed: Units(redeemed), owed: Units(redeemed / 4), ..SiteTotals::default() };
+    for (site, redeemed) in [(1, 3), (2, 0)] {
+        let row = SiteTotals { redeemed: Units(redeemed), owed: Units(redeemed / 2), ..SiteTotals::default() };
         totals.sites.insert((Round(1), SiteId(site), FOOD), row);
     }
     let row = DrawnTotals { drawn: Units(43), bounded: Units(43), granted: Units(44) };
@@ -436,7 +436,9 @@ fn related_tables_are_withheld_together() {
         "/redeemed/by_site/0",
         "/redeemed/by_round/0",
         "/redeemed/total",
+        "/owed/cells/0/0",
         "/drawn/0",
+        "/granted_at_most/0",
         "/counted/0",
     ] {
         assert!(line.pointer(path).unwrap().is_null(), "{path}\n{json:#}");

@@ -209,7 +209,12 @@ fn csv_rows(content: &[u8]) -> Result<Rows, SheetError> {
     for record in reader.records() {
         let record =
             record.map_err(|error| SheetError::Csv { row: error.position().map_or(1, csv::Position::line) })?;
-        let row = record.position().map_or(0, csv::Position::line);
+        let row = record.position().map_or(0, |position| {
+            // A record begins, for the reader, with the empty lines before it.
+            let from = content.get(position.byte() as usize..).unwrap_or_default();
+            let empty = from.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).filter(|byte| **byte == b'\n');
+            position.line() + empty.count() as u64
+        });
         rows.push((row, record.iter().map(str::to_owned).collect()));
     }
     Ok(rows)

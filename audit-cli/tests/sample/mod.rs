@@ -20,7 +20,7 @@ use rand_chacha::{
 };
 
 /// The names, the third of them hostile.
-pub const SITES: [&str; 5] = [
+pub(crate) const SITES: [&str; 5] = [
     "North market",
     "River crossing",
     "<script>alert(1)</script>",
@@ -29,7 +29,7 @@ pub const SITES: [&str; 5] = [
 ];
 
 /// The manifest: the fixture's lines, with worth, and five sites.
-pub fn header() -> Header {
+pub(crate) fn header() -> Header {
     let mut header = Fixture::new(&mut ChaCha20Rng::seed_from_u64(7)).chain[1].header.clone();
     let site = header.sites[0].clone();
     header.agency = "Relief & Co <b>".into();
@@ -49,12 +49,12 @@ pub fn header() -> Header {
 }
 
 /// What a report takes from it.
-pub fn facts() -> ManifestFacts {
+pub(crate) fn facts() -> ManifestFacts {
     ManifestFacts::of(&[header()])
 }
 
 /// An audit without a finding.
-pub fn report() -> Report {
+pub(crate) fn report() -> Report {
     let header = header();
     let mut rng = ChaCha20Rng::seed_from_u64(8);
     let mut random = |below: u64| rng.next_u64() % below;
@@ -106,7 +106,7 @@ pub fn report() -> Report {
 }
 
 /// The same with findings of a false story: a forged voucher, and a leaf of another round.
-pub fn with_findings() -> Report {
+pub(crate) fn with_findings() -> Report {
     let mut rng = ChaCha20Rng::seed_from_u64(23);
     let story = Story::new(&mut rng);
     let mut draft = story.draft.clone();
