@@ -78,8 +78,19 @@ fn hide_promises(line: &mut LineFigures, below: u64) {
     for site in 0..sites {
         let hides = |cells: &[Vec<Figure>]| cells.iter().any(|row| row[site].is_none());
         if hides(owed) || hides(collected) {
-            // Zeros too: the number of rounds in which something was collected bounds what was owed.
-            owed.iter_mut().chain(collected.iter_mut()).for_each(|row| row[site] = None);
+            // Zeros too, as the number of rounds in which something was collected bounds what was owed; but not those that
+            // follow: where nothing was redeemed nothing is owed, and before anything is owed nothing is collected.
+            let mut begun = false;
+            for ((owed, collected), redeemed) in owed.iter_mut().zip(collected.iter_mut()).zip(&line.redeemed.cells) {
+                let nothing = redeemed[site] == Some(0) && owed[site].is_none_or(|owed| owed == 0);
+                begun |= !nothing;
+                if !nothing {
+                    owed[site] = None;
+                }
+                if begun || collected[site] != Some(0) {
+                    collected[site] = None;
+                }
+            }
         }
     }
     [line.voided, line.owed, line.collected] = cells.map(|cells| Grid::of(cells, sites));
@@ -100,6 +111,14 @@ fn hide_drawn(line: &mut LineFigures, below: u64) {
         }
     }
     if any && line.carry {
-        line.drawn.iter_mut().for_each(|row| [&mut row.counted, &mut row.granted].into_iter().for_each(hide));
+        // Up to the first withheld draw the sums follow from what is shown.
+        let mut follows = true;
+        for row in &mut line.drawn {
+            follows &= row.drawn.is_some();
+            if !follows {
+                hide(&mut row.counted);
+            }
+            hide(&mut row.granted);
+        }
     }
 }
