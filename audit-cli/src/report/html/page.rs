@@ -385,7 +385,9 @@ fn matrix(document: &Document, caption: &str, grid: &Grid, out: &mut String) {
         let from = part * ROUNDS_A_TABLE;
         let until = (from + ROUNDS_A_TABLE).min(rounds.len());
         let last = part + 1 == parts;
-        out.push_str("<div class=\"wide\"><table>\n<thead><tr><th scope=\"col\">Site</th>");
+        // A table that fits a page is not split over two.
+        let keep = if sites.len() <= 25 { " keep" } else { "" };
+        push(out, format_args!("<div class=\"wide{keep}\"><table>\n<thead><tr><th scope=\"col\">Site</th>"));
         rounds[from..until]
             .iter()
             .for_each(|round| push(out, format_args!("<th scope=\"col\" class=\"n\">Round {round}</th>")));
