@@ -48,12 +48,6 @@ impl Grid {
         let margins = self.by_round.iter_mut().chain(&mut self.by_site).chain(std::iter::once(&mut self.total));
         self.cells.iter_mut().flatten().chain(margins)
     }
-
-    /// Whether a figure is withheld.
-    pub fn hides(&self) -> bool {
-        let margins = self.by_round.iter().chain(&self.by_site).chain(std::iter::once(&self.total));
-        self.cells.iter().flatten().chain(margins).any(Option::is_none)
-    }
 }
 
 /// What was drawn of a line in a round.
