@@ -93,5 +93,12 @@ need_decoders() {
     done
 }
 
+# For the tests only: a report's page is opened in a browser that is not ours.
+need_browser() {
+    command -v chromium >/dev/null || install_packages chromium fonts-dejavu-core || true
+    command -v chromium >/dev/null || cannot_go_on "chromium is missing. As root run:" \
+        "    apt-get update && apt-get install -y chromium fonts-dejavu-core" "and try again."
+}
+
 need_c_compiler
 need_rust

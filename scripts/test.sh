@@ -24,6 +24,7 @@ set_up() {
     source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
     need_rust_components
     need_decoders
+    need_browser
     cargo --version
     rustc --version
     # All that the lock file names, for every platform: the check of dependencies looks at it offline.

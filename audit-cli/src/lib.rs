@@ -15,6 +15,7 @@
 
 mod load;
 pub mod print;
+pub mod report;
 mod verify;
 pub mod witness;
 

@@ -10,6 +10,8 @@ use annona_protocol::ids::ProgrammeId;
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
+mod report;
+mod stock;
 mod verify;
 mod witness;
 
@@ -25,6 +27,10 @@ struct Arguments {
 enum Command {
     /// Verifies a published folder. Exit status: 0 verified, 1 not verified, 2 could not run.
     Verify(verify::Verify),
+    /// Reports what an audit found: text, JSON, a page. Exit status: 0 verified, 1 not verified, 2 could not run.
+    Report(report::Report),
+    /// Compares a site's stock sheet with its vouchers. Exit status: 0 agree, 1 differ or not verified, 2 could not run.
+    Stock(stock::Stock),
     /// Makes a witness' key, or serves as a witness. Exit status: 0 done or stopped, 2 could not run.
     Witness {
         /// What to do.
@@ -50,6 +56,8 @@ pub(crate) fn run() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     let done = match command {
         Command::Verify(verify) => verify.run(),
+        Command::Report(report) => report.run(),
+        Command::Stock(stock) => stock.run(),
         Command::Witness { command } => witness::run(command).map(|()| Outcome::Holds).map_err(Into::into),
     };
     match done {
