@@ -48,7 +48,7 @@ pub fn text(report: &Report, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Writes rows in columns: the first `left` to the left, the rest to the right.
-fn table(rows: &[Vec<String>], left: usize, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn table(rows: &[Vec<String>], left: usize, out: &mut impl Write) -> io::Result<()> {
     let columns = rows.first().map_or(0, Vec::len);
     let widths: Vec<usize> =
         (0..columns).map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0)).collect();

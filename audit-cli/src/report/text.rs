@@ -9,6 +9,7 @@ use super::{
     figures::{Figure, Grid},
     stock::{Amount, StockRow},
 };
+use crate::print::table;
 
 /// Writes the document: verdict, findings, tables, notes.
 ///
@@ -124,21 +125,4 @@ fn grid_table(document: &Document, grid: &Grid, out: &mut impl Write) -> io::Res
     let sums = grid.by_round.iter().copied().chain([grid.total]);
     rows.push(std::iter::once("all".to_owned()).chain(sums.map(figure)).collect());
     table(&rows, 1, out)
-}
-
-/// Writes rows in columns: the first `left` to the left, the rest to the right.
-fn table(rows: &[Vec<String>], left: usize, out: &mut impl Write) -> io::Result<()> {
-    let columns = rows.first().map_or(0, Vec::len);
-    let widths: Vec<usize> =
-        (0..columns).map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0)).collect();
-    for row in rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(at, (cell, width))| if at < left { format!("{cell:<width$}") } else { format!("{cell:>width$}") })
-            .collect();
-        writeln!(out, "{}", cells.join("  ").trim_end())?;
-    }
-    writeln!(out)
 }
