@@ -13,7 +13,11 @@
 //! [`witness`] is the other half of a donor's work: it cosigns the checkpoints of logs that only ever grow.
 #![forbid(unsafe_code)]
 
+pub mod chain;
+pub mod compare;
+pub mod evidence;
 mod load;
+pub mod mirror;
 pub mod print;
 pub mod report;
 mod verify;

@@ -2,7 +2,9 @@
 
 use std::{
     error::Error,
-    io::{self, Write as _},
+    fs::File,
+    io::{self, Read as _, Write as _},
+    path::Path,
     process::ExitCode,
 };
 
@@ -10,6 +12,8 @@ use annona_protocol::ids::ProgrammeId;
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
+mod compare;
+mod mirror;
 mod report;
 mod stock;
 mod verify;
@@ -31,6 +35,10 @@ enum Command {
     Report(report::Report),
     /// Compares a site's stock sheet with its vouchers. Exit status: 0 agree, 1 differ or not verified, 2 could not run.
     Stock(stock::Stock),
+    /// Copies everything that a programme published. Exit status: 0 done, 1 a fault was named, 2 could not run, or not all.
+    Mirror(mirror::Mirror),
+    /// Compares two mirrors: whether both were shown one history. Exit status: 0 one history, 1 not, 2 could not run.
+    Compare(compare::Compare),
     /// Makes a witness' key, or serves as a witness. Exit status: 0 done or stopped, 2 could not run.
     Witness {
         /// What to do.
@@ -58,6 +66,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Verify(verify) => verify.run(),
         Command::Report(report) => report.run(),
         Command::Stock(stock) => stock.run(),
+        Command::Mirror(mirror) => mirror.run(),
+        Command::Compare(compare) => compare.run(),
         Command::Witness { command } => witness::run(command).map(|()| Outcome::Holds).map_err(Into::into),
     };
     match done {
@@ -77,6 +87,17 @@ fn programme(text: &str) -> Result<ProgrammeId, &'static str> {
     hex::decode_to_slice(text, &mut id)
         .map_err(|_| "a programme id has 64 hexadecimal digits; the agency prints it")?;
     Ok(ProgrammeId(id))
+}
+
+/// Reads a proof of at most `limit` bytes.
+fn evidence(path: &Path, limit: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(limit as u64 + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(count) if count <= limit => Ok(bytes),
+        Ok(_) => Err(format!("{} is longer than any proof. Check which file it is", path.display())),
+        Err(error) => Err(format!("cannot read {}: {error}. Check the path", path.display())),
+    }
 }
 
 /// A bar on the terminal; nothing where standard error is none.

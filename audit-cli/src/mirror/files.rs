@@ -1,0 +1,100 @@
+//! Files that are there whole or not at all, and files of others that are read within bounds.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+/// Why a file cannot be used. Each ends with what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// The system refuses.
+    #[error("cannot use {}: {source}. Check that the disk is there, has room and may be written", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A link, a device or a folder.
+    #[error("{} is no plain file, and was not read. Remove it", path.display())]
+    Plain {
+        /// What it is.
+        path: PathBuf,
+    },
+    /// Longer than anything of its kind.
+    #[error("{} is longer than {limit} bytes, and was not read. Remove it", path.display())]
+    Long {
+        /// The file.
+        path: PathBuf,
+        /// The most.
+        limit: usize,
+    },
+}
+
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> FileError + '_ {
+    move |source| FileError::Io { path: path.to_owned(), source }
+}
+
+/// Reads a plain file of at most `limit` bytes; none if there is none.
+pub(crate) fn read(path: &Path, limit: usize) -> Result<Option<Vec<u8>>, FileError> {
+    let absent = |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+    match fs::symlink_metadata(path) {
+        Err(error) if absent(&error) => return Ok(None),
+        Err(error) => return Err(at(path)(error)),
+        Ok(about) if !about.is_file() => return Err(FileError::Plain { path: path.to_owned() }),
+        Ok(_) => {}
+    }
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(limit as u64 + 1).read_to_end(&mut bytes)).map_err(at(path))?;
+    if bytes.len() > limit { Err(FileError::Long { path: path.to_owned(), limit }) } else { Ok(Some(bytes)) }
+}
+
+/// The plain files of a folder in the order of their names, without hidden ones; none if there is no such folder.
+pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(at(folder)(error)),
+    };
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>().map_err(at(folder))?;
+    paths.retain(|path| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.')));
+    paths.sort();
+    Ok(paths)
+}
+
+/// Puts a file in place of what is there, and waits for the disk: after a crash there is the old one or the new one.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(at(folder))?;
+    let mut temporary = tempfile::Builder::new()
+        .prefix(".annona-")
+        .suffix(".part")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(folder)
+        .map_err(at(folder))?;
+    temporary.write_all(content).and_then(|()| temporary.as_file().sync_all()).map_err(at(path))?;
+    temporary.persist(path).map_err(|error| at(path)(error.error))?;
+    sync(folder)
+}
+
+/// Removes a file if it is there.
+pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Waits until the disk has the names in a folder.
+pub(crate) fn sync(folder: &Path) -> Result<(), FileError> {
+    match File::open(folder).and_then(|file| file.sync_all()) {
+        // Some file systems of memory sticks cannot.
+        Err(error) if !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            Err(at(folder)(error))
+        }
+        _ => Ok(()),
+    }
+}
