@@ -64,8 +64,11 @@ pub fn compare(left: &Path, right: &Path, programme: ProgrammeId) -> Result<Comp
     Ok(found)
 }
 
-fn packs(folder: &Path) -> Result<BTreeMap<(Round, SiteId), Vec<Vec<u8>>>, MirrorError> {
-    let mut packs: BTreeMap<_, Vec<Vec<u8>>> = BTreeMap::new();
+/// The encoded packs of a place, usually one.
+type Packs = BTreeMap<(Round, SiteId), Vec<Vec<u8>>>;
+
+fn packs(folder: &Path) -> Result<Packs, MirrorError> {
+    let mut packs = Packs::new();
     for path in files::list(&folder.join("packs"))? {
         let bytes = files::read(&path, MAX_ANNOUNCEMENT)?.unwrap_or_default();
         let pack = OpeningPack::decode(&bytes).map_err(|_| MirrorError::Damaged { path })?;

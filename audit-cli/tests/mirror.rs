@@ -377,6 +377,27 @@ fn a_log_that_goes_back_is_named() {
     assert_ne!(is_proof(&evidence), Some(0), "an older checkpoint alone proves nothing");
 }
 
+/// A server that builds its announcement a moment after its log is not accused; one whose log is behind is.
+#[test]
+fn an_announcement_may_be_behind_its_log() {
+    let world = World::new();
+    assert_eq!(world.run(&[]).0, Some(0));
+    let (story, published) = &*STORY;
+    let mut older = published.clone();
+    older.issuer.entries.pop();
+    let (name, key) = (&older.issuer.name, &story.fixture.issuer_log);
+    older.issuer.checkpoint = checkpoint(&story.fixture, name, key, &older.issuer.entries);
+    write(world.published().join("announcement.bin"), &announcement(&older));
+    let (status, json, errors) = world.run(&[]);
+    assert_eq!(status, Some(0), "{json} {errors}");
+    write_log(&world.published().join("logs/issuer"), &older.issuer.checkpoint, &older.issuer.entries);
+    let (status, json, _) = world.run(&[]);
+    assert_eq!(
+        (status, &json["faults"][0]["code"], &json["faults"][0]["log"]),
+        (Some(1), &"went-back".into(), &"issuer".into())
+    );
+}
+
 #[test]
 fn a_fork_is_proven_whatever_its_size() {
     for (size, code) in [(500, "forked"), (600, "two-roots"), (601, "forked"), (900, "forked")] {

@@ -232,6 +232,9 @@ struct Offer {
     announcement: Option<Vec<u8>>,
 }
 
+/// A round and the digests of its packs.
+type Frozen = (Round, Vec<(SiteId, Digest)>);
+
 /// Copies what is new. Faults are in the outcome; so are sources that could not be reached, if any other could.
 ///
 /// # Errors
@@ -459,7 +462,6 @@ impl Mirror<'_> {
             None => Ok(Source::Folder(Path::new(name).join("logs/issuer"))),
         };
         let taken = source.map_err(MirrorError::from).and_then(|source| {
-            // A live announcement may be a moment behind its log, so only the log itself can have gone back.
             let is_taken = self.take_note(&newest, &log, &source, &offer.note, url.is_none())?;
             if url.is_some()
                 && let Some(note) = source.checkpoint()?
@@ -499,14 +501,14 @@ impl Mirror<'_> {
         }
     }
 
-    /// Takes a checkpoint and what is behind it. True if the mirror has just this tree now.
+    /// Takes a checkpoint and what is behind it, from a log or from an announcement of it. True if the mirror has just this tree now.
     fn take_note(
         &mut self,
         chain: &Chain,
         log: &NamedLog,
         source: &Source,
         note: &[u8],
-        recheck: bool,
+        is_log: bool,
     ) -> Result<bool, MirrorError> {
         let copy = LogCopy {
             chain,
@@ -522,7 +524,7 @@ impl Mirror<'_> {
                 if let (Step::Same, Some(held)) = (&step, copy.held()?) {
                     copy.tidy(held.checkpoint.size())?;
                     if self.options.recheck
-                        && recheck
+                        && is_log
                         && let Some(accusation) = copy.recheck(source, &held)?
                     {
                         self.accuse(Some(log), accusation)?;
@@ -531,6 +533,8 @@ impl Mirror<'_> {
                 Ok(true)
             }
             Step::Older => Ok(false),
+            // A live announcement may be a moment behind its log.
+            Step::Fault(Accusation { kind: FaultKind::WentBack, .. }) if !is_log => Ok(false),
             Step::Fault(accusation) => {
                 self.accuse(Some(log), accusation)?;
                 Ok(false)
@@ -570,7 +574,7 @@ impl Mirror<'_> {
         Ok(())
     }
 
-    fn freezes(&self) -> Result<Vec<(Round, Vec<(SiteId, Digest)>)>, MirrorError> {
+    fn freezes(&self) -> Result<Vec<Frozen>, MirrorError> {
         let folder = self.folder.join("logs/issuer");
         let Some(note) = files::read(&folder.join("checkpoint"), MAX_MESSAGE)? else { return Ok(Vec::new()) };
         let size = log::parsed(&note).map_or(0, |checkpoint| checkpoint.size());
