@@ -6,6 +6,7 @@ use annona_protocol::{
     group::EncodedPoint,
     ids::SiteId,
     programme::{InForce, KeyCounts, Programme, TicketKind},
+    signature::BadSignature,
     slip::{Place, Quote},
     ticket::TicketCode,
     voucher::Mark,
@@ -345,7 +346,12 @@ impl<P: Persist, L: Link> Agent<P, L> {
 
     fn quote<R: CryptoRng + ?Sized>(&mut self, site: SiteId, rng: &mut R) -> Result<Quote, AgentError> {
         let answer = ask(&self.link, &self.backoff, Endpoint::Quote(site), rng)?;
-        Ok(Quote::decode(&answer).map_err(WalletError::from)?)
+        let quote = Quote::decode(&answer).map_err(WalletError::from)?;
+        // Another site's quote holds by itself, and would be for vouchers of that site.
+        if quote.content.place.site != site {
+            return Err(WalletError::Signature(BadSignature).into());
+        }
+        Ok(quote)
     }
 
     fn drive<R: CryptoRng + ?Sized>(
