@@ -7,7 +7,7 @@ KILLS ?= 1000
 export CASELOAD OUT FUZZ_SECONDS MILLIONS KILLS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-avx2 criterion load load-millions crash vectors ct-check ct-callgrind fuzz
+.PHONY: help demo test bench bench-avx2 bench-wallet criterion load load-millions crash vectors ct-check ct-callgrind fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1\t/p' Makefile
@@ -26,6 +26,9 @@ bench-avx2: ## the same table without AVX-512
 
 criterion: ## criterion's statistics for the same operations
 	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo bench --locked -p annona-benches'
+
+bench-wallet: ## what a wallet computes for each thing that a household waits for, in processor time
+	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo run --release --locked -p annona-benches --bin wallet'
 
 load: ## how fast an issuer and a site answer, beside what the disk and the processor allow; in one table
 	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo run --release --locked -p annona-benches --bin load'

@@ -18,7 +18,7 @@ use rustix::time::{ClockId, clock_gettime};
 const LONG: Duration = Duration::from_micros(200);
 
 /// The processor time of this thread.
-fn processor_time() -> Duration {
+pub fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -30,7 +30,7 @@ use annona_protocol::{
         merkle::{self, inclusion_proof, leaf_hash},
         note::{Checkpoint, KeyType, VerifierKey, cosign, sign_checkpoint, verify_checkpoint},
     },
-    programme::{Announced, Announcement, InForce, KeyCounts, KeyEntry, LogKey, Programme, TicketKind},
+    programme::{Announced, Announcement, Header, InForce, KeyCounts, KeyEntry, LogKey, Programme, TicketKind},
     redeem::{Counter, RedeemRequest},
     registry::tag,
     secret::SecretScalar,
@@ -71,10 +71,12 @@ pub struct Node {
     secrets: IssuerSecrets,
     codes: Vec<TicketCode>,
     seeds: AtomicU64,
+    setup: Setup,
     homes: TempDir,
 }
 
 /// The parties that only set the programme up.
+#[derive(Debug)]
 struct Setup {
     officers: Officers,
     witness: SigningKey,
@@ -90,6 +92,17 @@ impl Node {
     /// # Panics
     /// If a party refuses what an honest one asks.
     pub fn new(folder: &Path, tickets: usize) -> io::Result<Self> {
+        Self::with(folder, tickets, |_| ())
+    }
+
+    /// The same of a programme that is changed before it begins.
+    ///
+    /// # Errors
+    /// If a folder cannot be made there.
+    ///
+    /// # Panics
+    /// If a party refuses what an honest one asks.
+    pub fn with(folder: &Path, tickets: usize, change: impl FnOnce(&mut Header)) -> io::Result<Self> {
         let homes = tempfile::tempdir_in(folder)?;
         let rng = &mut world::rng(u64::MAX);
         let setup =
@@ -104,19 +117,50 @@ impl Node {
             witness: LogKey { name: WITNESS.into(), key: PublicKey::of(&setup.witness) },
             sites: &sites,
         };
-        let genesis = setup.officers.sign_header(authoring::genesis(&parties, &Limits::default()));
+        let mut genesis = authoring::genesis(&parties, &Limits::default());
+        change(&mut genesis);
+        let genesis = setup.officers.sign_header(genesis);
         let home = homes.path().join("issuer");
         IssuerService::create(&home, &genesis, &secrets).expect("an empty folder");
         let store = Store::open(&home, Role::Issuer).expect("just made");
         let issuer = IssuerService::open(store, secrets, &BTreeMap::new()).expect("just made");
 
         let codes = setup.import(&issuer, tickets, rng);
-        let master = setup.open(&issuer, rng);
+        let master = setup.open(&issuer, ROUND, rng);
         let programme = issuer.with_programme(Clone::clone);
         let keys = RoundKeys::derive(&view(&programme), &master).expect("the master of the listed keys");
         let site = setup.site(&homes.path().join("site"), &issuer, &programme);
         let (issuer, site, seeds) = (Arc::new(issuer), Arc::new(site), AtomicU64::new(1));
-        Ok(Self { issuer, site, programme, keys, secrets: own, codes, seeds, homes })
+        Ok(Self { issuer, site, programme, keys, secrets: own, codes, seeds, setup, homes })
+    }
+
+    /// Closes a round at the issuer and opens the next; the site stays where it is.
+    ///
+    /// # Panics
+    /// If the round is not the one that is open, or the last.
+    pub fn next_round(&mut self, round: Round) {
+        // The first was frozen for the site's pack.
+        if round != ROUND {
+            self.issuer.freeze(round).expect("the round is open");
+        }
+        self.issuer.close_round(round).expect("the round is frozen");
+        self.setup.open(&self.issuer, Round(round.0 + 1), &mut self.rng());
+        self.programme = self.issuer.with_programme(Clone::clone);
+    }
+
+    /// The programme.
+    pub fn programme(&self) -> &Programme {
+        &self.programme
+    }
+
+    /// What the issuer announces now.
+    pub fn announcement(&self) -> Vec<u8> {
+        self.setup.announcement(&self.issuer, &self.programme)
+    }
+
+    /// The enrolment tickets that nobody has used.
+    pub fn tickets(&mut self) -> Vec<TicketCode> {
+        std::mem::take(&mut self.codes)
     }
 
     /// Where the stores are.
@@ -280,15 +324,15 @@ impl Setup {
         codes
     }
 
-    /// Publishes the keys of round 1 and opens it.
-    fn open(&self, issuer: &IssuerService, rng: &mut ChaCha20Rng) -> RoundMaster {
+    /// Publishes the keys of a round and opens it.
+    fn open(&self, issuer: &IssuerService, round: Round, rng: &mut ChaCha20Rng) -> RoundMaster {
         let master = RoundMaster::generate(rng);
         let (header, keys) = issuer.with_programme(|programme| {
-            let keys = authoring::round_keys(programme.latest(), &master, ROUND).expect("no degenerate key");
+            let keys = authoring::round_keys(programme.latest(), &master, round).expect("no degenerate key");
             (authoring::with_keys(programme.latest(), programme.keys(), &keys), keys)
         });
         issuer.append_version(&self.officers.sign_header(header), &keys).expect("two officers signed");
-        issuer.open_round(ROUND, &master).expect("planned");
+        issuer.open_round(round, &master).expect("planned");
         master
     }
 
@@ -300,7 +344,8 @@ impl Setup {
         let store = Store::open(home, Role::Site).expect("just made");
         let site = SiteService::open(store, self.site_key.clone(), SiteOptions::default()).expect("just made");
         site.open_round(&packs[0].encode()).expect("its own pack");
-        site.set_stock((1..=VALUES).map(|line| (LineId(line), STOCK)).collect()).expect("lines of the programme");
+        site.set_stock(programme.latest().lines.iter().map(|line| (line.id, STOCK)).collect())
+            .expect("lines of the programme");
         site
     }
 
