@@ -100,5 +100,12 @@ need_browser() {
         "    apt-get update && apt-get install -y chromium fonts-dejavu-core" "and try again."
 }
 
+# For the tests only: it kills a program before each of its system calls.
+need_strace() {
+    command -v strace >/dev/null || install_packages strace || true
+    command -v strace >/dev/null || cannot_go_on "strace is missing. As root run:" \
+        "    apt-get update && apt-get install -y strace" "and try again."
+}
+
 need_c_compiler
 need_rust

@@ -25,6 +25,7 @@ set_up() {
     need_rust_components
     need_decoders
     need_browser
+    need_strace
     cargo --version
     rustc --version
     # All that the lock file names, for every platform: the check of dependencies looks at it offline.
