@@ -149,7 +149,7 @@ impl Stage {
             assert_eq!(first.code, Some(0), "{case}: {first:?}");
             return false;
         }
-        if at % 2 == 0 {
+        if at.is_multiple_of(2) {
             let resumed = self.run(wallet, &["resume"], "", None);
             let settled = resumed.code == Some(0) || resumed.error().1 == "not-enrolled";
             assert!(settled, "{case}: {resumed:?}");

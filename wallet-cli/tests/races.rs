@@ -127,7 +127,7 @@ fn copies_that_draw_at_once_draw_once() {
     for wallet in wallets {
         assert_eq!(held(&aid, wallet, 1), due());
     }
-    assert_eq!(command(&aid, loser, &draw)["drawn"], 0);
+    assert_eq!(command(&aid, loser, draw)["drawn"], 0);
     // They are the same vouchers: a site takes them once.
     let site = aid.open_site();
     let url = format!("http://{}", site.address);
