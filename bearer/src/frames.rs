@@ -223,6 +223,11 @@ fn digest(message: &[u8]) -> Digest {
     *hash.first_chunk().expect("a hash has 32 bytes")
 }
 
+/// A name for the files of a message's images: half of its digest.
+pub(crate) fn name(message: &[u8]) -> String {
+    hexadecimal(&digest(message))[..DIGEST].to_ascii_lowercase()
+}
+
 fn hexadecimal(digest: &Digest) -> String {
     format!("{:016X}", u64::from_be_bytes(*digest))
 }

@@ -17,6 +17,7 @@ mod card;
 mod code;
 pub mod frames;
 mod scanned;
+pub mod screen;
 mod sheet;
 mod text;
 mod words;

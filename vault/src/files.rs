@@ -38,6 +38,17 @@ pub fn write_new(path: &Path, content: &[u8]) -> Result<(), KeyFileError> {
     write_new_with(path, |file| file.write_all(content))
 }
 
+/// The same; a file that has just this content already is left as it is.
+///
+/// # Errors
+/// As [`write_new`]: [`KeyFileError::Exists`] if the file has another content.
+pub fn write_same(path: &Path, content: &[u8]) -> Result<(), KeyFileError> {
+    match write_new(path, content) {
+        Err(KeyFileError::Exists(_)) if fs::read(path).is_ok_and(|known| known == content) => Ok(()),
+        written => written,
+    }
+}
+
 /// The same for content that is written in parts.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ mod secret;
 mod tests;
 mod vault;
 
-pub use files::{erase, write_new, write_new_with};
+pub use files::{erase, write_new, write_new_with, write_same};
 pub use lock::{Lock, LockError};
 pub use passphrase::{
     MIN_PASSPHRASE_CHARACTERS, NEW_PASSPHRASE_VARIABLE, PASSPHRASE_VARIABLE, Passphrase, PassphraseError,

@@ -48,6 +48,12 @@ impl<L: Link + ?Sized> Link for &L {
     }
 }
 
+impl<L: Link + ?Sized> Link for Box<L> {
+    fn send(&self, endpoint: Endpoint, body: &[u8]) -> Result<Vec<u8>, LinkError> {
+        (**self).send(endpoint, body)
+    }
+}
+
 /// Why a message has no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -127,6 +133,11 @@ impl<P: Persist, L: Link> Agent<P, L> {
     /// The wallet, to take receipts out; [`Agent::save`] makes that durable.
     pub fn wallet_mut(&mut self) -> &mut Wallet {
         &mut self.wallet
+    }
+
+    /// Goes on by another link.
+    pub fn set_link(&mut self, link: L, backoff: Backoff) {
+        (self.link, self.backoff) = (link, backoff);
     }
 
     /// Gives the wallet back.

@@ -182,6 +182,11 @@ impl Wallet {
         Ok(Task::Collect(holder))
     }
 
+    /// Collections that are not answered: the slip's key, and where it is collected.
+    pub fn collecting(&self) -> impl Iterator<Item = (EncodedPoint, Place)> {
+        self.owed.iter().filter_map(|owed| Some((owed.slip.content.holder, owed.request.as_ref()?.0)))
+    }
+
     /// The visit to this place whose vouchers go again: one that was not answered before one that was declined.
     fn known(&self, view: &InForce<'_>, quote: &Quote, choice: Choice<'_>) -> Option<usize> {
         let place = &quote.content.place;

@@ -1,6 +1,7 @@
 //! The command line. Secrets never come as arguments; every command that asks has `--passphrase-fd`; `--json` for programs.
 
 mod counter;
+mod desk;
 mod issuer;
 mod officer;
 mod operators;
@@ -26,6 +27,7 @@ use annona_protocol::{
     ids::{ProgrammeId, Round},
     signature::PublicKey,
 };
+use annona_transport::TransportError;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
@@ -85,7 +87,9 @@ pub(crate) fn is_transient(error: &anyhow::Error) -> bool {
         let issuer = cause.downcast_ref::<IssuerError>().is_some_and(IssuerError::is_transient);
         let site = cause.downcast_ref::<SiteError>().is_some_and(SiteError::is_transient);
         let publish = cause.downcast_ref::<PublishError>().is_some_and(PublishError::is_transient);
+        let transport = cause.downcast_ref::<TransportError>().is_some_and(TransportError::is_transient);
         issuer
+            || transport
             || site
             || publish
             || desk

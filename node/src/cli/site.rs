@@ -24,7 +24,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
 use super::{
-    NewSecret, Secret, counter, operators, programme, read, rest_was_done, round, say, say_json, serve::Settings,
+    NewSecret, Secret, counter, desk, operators, programme, read, rest_was_done, round, say, say_json, serve::Settings,
 };
 
 #[derive(Subcommand)]
@@ -97,6 +97,9 @@ pub(super) enum Command {
     /// Counters of a site with slots that have no network between them.
     #[command(subcommand)]
     Counter(counter::Command),
+    /// A counter for telephones without a network: squares from screen to camera, through the running server.
+    #[command(subcommand)]
+    Desk(desk::Command),
     /// Takes over a newer announcement of the programme.
     Announce {
         /// The announcement.
@@ -297,6 +300,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
         }
         Command::Operators(command) => command.run(command.opened().open()?.store()),
         Command::Counter(command) => counter::run(command),
+        Command::Desk(command) => desk::run(command),
         Command::Announce { announcement, opened } => {
             opened.open()?.announce(&read(announcement)?)?;
             say("the site knows the newest version")

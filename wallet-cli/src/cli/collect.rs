@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::{
     Desk, Done, Problem, Report,
     holder::{At, Holder},
-    names::round,
+    names::{find_site, round},
     redeem::tell,
+    screen::ByQr,
     show,
 };
 
@@ -23,10 +24,15 @@ pub(super) struct Collect {
     /// The round that is open at the site; without it the site is asked.
     #[arg(long, value_name = "ROUND", value_parser = round)]
     round: Option<Round>,
+    #[command(flatten)]
+    by_qr: ByQr,
 }
 
 impl Collect {
     pub(super) fn run(self, desk: &mut Desk) -> Done {
+        if self.by_qr.is_wanted() {
+            return self.run_by_qr(desk);
+        }
         let stored = desk.open()?;
         let at = At { site: self.site.as_deref(), url: self.site_url.as_deref() };
         let mut holder = Holder::known(desk, stored, at)?;
@@ -55,5 +61,41 @@ impl Collect {
         all.set("visits", visits);
         show::unfinished(desk, holder.wallet(), &mut all);
         Ok(all)
+    }
+
+    /// Without a network: one slip a time. A collection that was shown before is shown again.
+    fn run_by_qr(self, desk: &mut Desk) -> Done {
+        let stored = desk.open()?;
+        let mut holder = Holder::known(desk, stored, At { site: self.site.as_deref(), url: None })?;
+        let asked = self.site.as_deref().map(|site| find_site(holder.programme().latest(), site)).transpose()?;
+        let screen = self.by_qr.screen(desk);
+        let here = |site: SiteId| asked.is_none_or(|asked| asked == site);
+        let waiting = holder.wallet().collecting().find(|(_, place)| here(place.site));
+        let (slip, place) = match waiting {
+            Some(waiting) => waiting,
+            None if self.by_qr.is_answered() => return Err(Problem::QrNotAsked),
+            None if !holder.wallet().owed().any(|slip| here(slip.content.place.site)) => {
+                return Err(Problem::NothingOwed);
+            }
+            None => {
+                let place = screen.quote(holder.programme(), asked)?.content.place;
+                let slip = holder.wallet().owed().find(|slip| slip.content.place.site == place.site);
+                (slip.ok_or(Problem::NothingOwed)?.content.holder, place)
+            }
+        };
+        holder.by(&screen);
+        let collected = holder.collect(place.round, slip);
+        let mut report = Report::default();
+        screen.tell(&mut report);
+        let header = holder.view(place.round)?.header;
+        let mut visits: Vec<Value> = Vec::new();
+        match collected {
+            Ok(handover) => tell(desk, header, &handover, &mut report),
+            Err(problem) => screen.unanswered(desk, header, place.site, problem, &mut report)?,
+        }
+        visits.extend(report.take("visit").filter(|visit| !visit.is_null()));
+        report.set("visits", visits);
+        show::unfinished(desk, holder.wallet(), &mut report);
+        Ok(report)
     }
 }

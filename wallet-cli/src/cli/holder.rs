@@ -19,8 +19,8 @@ use annona_protocol::{
 };
 use annona_transport::{Client, Options, Server};
 use annona_wallet::{
-    Agent, AgentError, Choice, Endpoint, Handover, HttpLink, Link as _, LinkError, Persist, Restored, Resumed, Task,
-    Wallet, WalletError,
+    Agent, AgentError, Backoff, Choice, Endpoint, Handover, HttpLink, Link, LinkError, Persist, Restored, Resumed,
+    Task, Wallet, WalletError,
 };
 use rand::rngs::SysRng;
 use rand_core::UnwrapErr;
@@ -30,12 +30,13 @@ use super::{
     Desk, Problem,
     desk::Stored,
     names::{Amount, find_line, find_site},
+    screen::Screen,
 };
 use crate::state::Membership;
 
 /// A wallet that can ask servers.
 pub(super) struct Holder {
-    agent: Agent<Saving, HttpLink>,
+    agent: Agent<Saving, Box<dyn Link>>,
     link: HttpLink,
     stored: Rc<RefCell<Stored>>,
     programme: Programme,
@@ -137,8 +138,16 @@ impl Holder {
         }
         let wallet = stored.wallet()?;
         let stored = Rc::new(RefCell::new(stored));
-        let agent = Agent::new(wallet, Saving(Rc::clone(&stored)), link.clone(), desk.backoff());
+        let agent = {
+            let link: Box<dyn Link> = Box::new(link.clone());
+            Agent::new(wallet, Saving(Rc::clone(&stored)), link, desk.backoff())
+        };
         Ok(Self { agent, link, stored, programme, rng: UnwrapErr(SysRng) })
+    }
+
+    /// From here on messages go from screen to camera: each once, as people try again themselves.
+    pub(super) fn by(&mut self, screen: &Screen) {
+        self.agent.set_link(Box::new(screen.clone()), Backoff::instant(1));
     }
 
     pub(super) fn wallet(&self) -> &Wallet {
@@ -309,6 +318,23 @@ impl Holder {
             [] => Err(WalletError::NothingToRedeem.into()),
             [only] => Ok(only),
             _ => self.open_round(site),
+        }
+    }
+
+    /// The visit that was not answered, at this site or anywhere.
+    pub(super) fn waiting_visit(&self, desk: &Desk, asked: Option<SiteId>) -> Result<Option<(SiteId, Round)>, Problem> {
+        let visit = |task: Task| match task {
+            Task::Visit(site, round) if asked.is_none_or(|asked| asked == site) => Some((site, round)),
+            _ => None,
+        };
+        let waiting: Vec<(SiteId, Round)> = self.wallet().tasks().into_iter().filter_map(visit).collect();
+        match waiting[..] {
+            [] => Ok(None),
+            [first, ..] if waiting.iter().all(|other| other.0 == first.0) => Ok(Some(first)),
+            _ => {
+                let name = |(site, _): &(SiteId, Round)| desk.site_name(self.programme.latest(), *site);
+                Err(Problem::WhichSite(waiting.iter().map(name).collect()))
+            }
         }
     }
 

@@ -24,6 +24,7 @@ mod redeem;
 mod report;
 mod restore;
 mod resume;
+mod screen;
 mod show;
 mod site;
 mod swap;

@@ -5,10 +5,11 @@ use std::{
     io::{self, Write as _},
 };
 
-use annona_bearer::{CardError, CodeError, SheetError};
+use annona_bearer::{CardError, CodeError, SheetError, frames::FrameError};
 use annona_protocol::{
     audit::receipt::ReceiptError,
     bucket::DirectoryError,
+    ids::SiteId,
     programme::ManifestError,
     recovery::EnvelopeError,
     ticket::{TicketCodeError, TicketSlipError},
@@ -61,6 +62,28 @@ pub(super) enum Problem {
     Card(#[source] io::Error),
     #[error("the codes cannot be read")]
     CodesUnread(#[source] io::Error),
+    #[error(transparent)]
+    Frames(FrameError),
+    #[error("no square was scanned")]
+    QrNothing,
+    #[error("squares are missing")]
+    QrMissing(Vec<usize>),
+    #[error("these squares are no answer of a counter")]
+    QrForeign,
+    #[error("these squares are not the answer to this visit")]
+    QrAnswer(#[source] WalletError),
+    #[error("no request waits for an answer from a counter's screen")]
+    QrNotAsked,
+    #[error("these squares are no quote")]
+    QuoteForeign,
+    #[error("the quote is of another programme")]
+    QuoteProgramme,
+    #[error("the quote is of site {0}")]
+    QuoteSite(SiteId),
+    #[error("the quote is of a manifest that is not in force, as far as this wallet knows")]
+    QuoteManifest,
+    #[error("the quote is not signed by the site's key")]
+    QuoteFalse,
     #[error("halves of a split sheet come with one key slip")]
     KeySlips,
     #[error("a split sheet is printed with --split, another one without")]
@@ -128,7 +151,7 @@ pub(super) enum Problem {
 /// How the program ends.
 const REFUSED: u8 = 1;
 const CANNOT: u8 = 2;
-const LATER: u8 = 75;
+pub(super) const LATER: u8 = 75;
 
 impl Problem {
     /// A stable name, for programs; `error-` and it names the message for people.
@@ -154,6 +177,17 @@ impl Problem {
             Self::CardContent(error) => of_card(*error),
             Self::Card(_) => "card-file",
             Self::CodesUnread(_) => "codes-unread",
+            Self::Frames(error) => return super::screen::of_frame(*error),
+            Self::QrNothing => "qr-nothing",
+            Self::QrMissing(_) => "qr-missing",
+            Self::QrForeign => "qr-foreign",
+            Self::QrAnswer(_) => "qr-answer",
+            Self::QrNotAsked => "qr-not-asked",
+            Self::QuoteForeign => "quote-foreign",
+            Self::QuoteProgramme => "quote-programme",
+            Self::QuoteSite(_) => "quote-site",
+            Self::QuoteManifest => "quote-manifest",
+            Self::QuoteFalse => "quote-false",
             Self::KeySlips => "key-slips",
             Self::SplitDiffers => "split-differs",
             Self::NoParcel(_) => "no-parcel",
@@ -194,10 +228,11 @@ impl Problem {
             return LATER;
         }
         match &*self.code() {
-            "unreached" | "no-end" | "log-missing" | "restore-later" => LATER,
+            "unreached" | "no-end" | "log-missing" | "restore-later" | "qr-nothing" | "qr-missing" => LATER,
             "code-invalid" | "log-false" | "receipt-false" | "no-visit" | "no-parcel" | "refused" | "answer-false"
             | "contradiction" | "nothing-to-redeem" | "nothing-owed" | "uncovered" | "voucher-not-free"
-            | "visit-open" | "pending" | "refresh-due" | "already-enrolled" => REFUSED,
+            | "visit-open" | "pending" | "refresh-due" | "already-enrolled" | "qr-answer" | "qr-not-asked"
+            | "quote-false" | "quote-manifest" | "quote-programme" | "quote-site" => REFUSED,
             _ => CANNOT,
         }
     }
@@ -228,7 +263,11 @@ impl Problem {
                 desk.say("error-refused", &[("reason", refusal.to_string().into())])
             };
         }
-        let list = if let Self::WhichSite(sites) = self { desk.words.list(sites) } else { String::new() };
+        let list = match self {
+            Self::WhichSite(sites) => desk.words.list(sites),
+            Self::QrMissing(parts) => desk.words.list(&parts.iter().map(usize::to_string).collect::<Vec<_>>()),
+            _ => String::new(),
+        };
         let (about, number) = self.about();
         let places = [("about", about.into()), ("number", number), ("list", list.into())];
         desk.say(&format!("error-{}", self.code()), &places)
@@ -266,6 +305,7 @@ impl Problem {
                 (path.display().to_string(), nothing)
             }
             Self::NoParcel(number) => (String::new(), (*number).into()),
+            Self::QuoteSite(site) => (String::new(), site.0.into()),
             Self::UnknownSite(name) | Self::NoAddress(name) | Self::UnknownLine(name) => (name.clone(), nothing),
             Self::NoChange { line, units } => (line.clone(), (*units).into()),
             _ => (String::new(), nothing),
@@ -345,7 +385,7 @@ fn of_transport(error: &TransportError) -> &'static str {
     }
 }
 
-fn of_wallet(error: &WalletError) -> &'static str {
+pub(super) fn of_wallet(error: &WalletError) -> &'static str {
     match error {
         WalletError::NotEnrolled => "not-enrolled",
         WalletError::AlreadyEnrolled => "already-enrolled",
@@ -397,6 +437,14 @@ pub(crate) const CODES: &[&str] = &[
     "file-unwritable",
     "folder",
     "folder-permissions",
+    "frames-conflict",
+    "frames-damaged",
+    "frames-foreign",
+    "frames-kind",
+    "frames-mismatch",
+    "frames-other-message",
+    "frames-too-long",
+    "frames-version",
     "has-words",
     "key-slips",
     "log-false",
@@ -425,6 +473,16 @@ pub(crate) const CODES: &[&str] = &[
     "passphrase-unset",
     "pending",
     "proxy",
+    "qr-answer",
+    "qr-foreign",
+    "qr-missing",
+    "qr-not-asked",
+    "qr-nothing",
+    "quote-false",
+    "quote-foreign",
+    "quote-manifest",
+    "quote-programme",
+    "quote-site",
     "receipt-false",
     "refresh-due",
     "refused",

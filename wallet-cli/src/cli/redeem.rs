@@ -15,7 +15,8 @@ use serde_json::json;
 use super::{
     Desk, Done, Problem, Report,
     holder::{At, Held, Holder, free},
-    names::{self, Amount, amount, find_line, round},
+    names::{self, Amount, amount, find_line, find_site, round},
+    screen::ByQr,
     show,
 };
 
@@ -33,10 +34,15 @@ pub(super) struct Redeem {
     /// The round of the visit.
     #[arg(long, value_name = "ROUND", value_parser = round)]
     round: Option<Round>,
+    #[command(flatten)]
+    by_qr: ByQr,
 }
 
 impl Redeem {
     pub(super) fn run(self, desk: &mut Desk) -> Done {
+        if self.by_qr.is_wanted() {
+            return self.run_by_qr(desk);
+        }
         let stored = desk.open()?;
         let at = At { site: self.site.as_deref(), url: self.site_url.as_deref() };
         let mut holder = Holder::known(desk, stored, at)?;
@@ -49,6 +55,34 @@ impl Redeem {
         let handover = holder.redeem(round, site, marks.as_deref())?;
         let mut report = Report::default();
         tell(desk, holder.view(round)?.header, &handover, &mut report);
+        show::unfinished(desk, holder.wallet(), &mut report);
+        Ok(report)
+    }
+
+    /// Without a network. A visit that was shown before is shown again, the same to the byte; else the counter's quote comes first.
+    fn run_by_qr(self, desk: &mut Desk) -> Done {
+        let stored = desk.open()?;
+        let mut holder = Holder::known(desk, stored, At { site: self.site.as_deref(), url: None })?;
+        let asked = self.site.as_deref().map(|site| find_site(holder.programme().latest(), site)).transpose()?;
+        let screen = self.by_qr.screen(desk);
+        let (site, round) = match holder.waiting_visit(desk, asked)? {
+            Some(waiting) => waiting,
+            None if self.by_qr.is_answered() => return Err(Problem::QrNotAsked),
+            None => {
+                let place = screen.quote(holder.programme(), asked)?.content.place;
+                (place.site, place.round)
+            }
+        };
+        let marks = self.marks(&holder, site, round)?;
+        holder.by(&screen);
+        let visited = holder.redeem(round, site, marks.as_deref());
+        let mut report = Report::default();
+        screen.tell(&mut report);
+        let header = holder.view(round)?.header;
+        match visited {
+            Ok(handover) => tell(desk, header, &handover, &mut report),
+            Err(problem) => screen.unanswered(desk, header, site, problem, &mut report)?,
+        }
         show::unfinished(desk, holder.wallet(), &mut report);
         Ok(report)
     }

@@ -343,3 +343,26 @@ show-card =
     }
 
 words-uncovered = Your recovery words bring back what you did so far, and nothing more of round { $round }. From the next round on they bring back everything again.
+
+qr-scan-quote = Scan the counter's square.
+qr-shown = Hold these squares to the counter, one after the other:
+qr-scan-answer = Now scan the counter's answer: all its squares, in any order.
+qr-unanswered = { $site } has not answered yet. Show the squares again with the same command, or scan the answer with --qr --answer.
+error-frames-conflict = This square was read before with another content. Begin again.
+error-frames-damaged = The square was not read whole. Scan it again.
+error-frames-foreign = This is not a square of the counter's screen.
+error-frames-kind = This is a ticket's or a voucher's square. Scan those of the counter's screen.
+error-frames-mismatch = The squares do not belong together. Scan all of them again.
+error-frames-other-message = This square belongs to another message. Scan those of one screen only.
+error-frames-too-long = This is too much for squares. Show fewer vouchers at once, with --part.
+error-frames-version = This square was made by a newer program. Update this one.
+error-qr-answer = This is not the answer to your visit, so nothing was changed. Scan what the counter shows now.
+error-qr-foreign = These squares are no answer to a visit. Scan what the counter shows now.
+error-qr-missing = Squares are missing: { $list }. Scan all of them.
+error-qr-not-asked = No visit waits for an answer. Begin with `annona-wallet redeem --qr`.
+error-qr-nothing = Nothing was scanned. Scan the counter's square.
+error-quote-false = This square is not signed by the site's key. Show it nothing, and tell the agency.
+error-quote-foreign = These squares are not what a counter shows first. Ask for its first square.
+error-quote-manifest = The counter goes by other rules than this wallet knows. Run `annona-wallet check` where there is a network.
+error-quote-programme = This counter belongs to another programme.
+error-quote-site = This counter belongs to another site: number { $number }. Give --site if you want to collect there.

@@ -343,3 +343,26 @@ show-card =
     }
 
 words-uncovered = Vos mots de secours rendent ce qui a été fait jusqu’ici, et rien de plus du tour { $round }. Dès le prochain tour, ils rendent tout à nouveau.
+
+qr-scan-quote = Scannez le carré du guichet.
+qr-shown = Présentez ces carrés au guichet, l’un après l’autre :
+qr-scan-answer = Scannez maintenant la réponse du guichet : tous ses carrés, dans n’importe quel ordre.
+qr-unanswered = { $site } n’a pas encore répondu. Montrez encore les carrés avec la même commande, ou scannez la réponse avec --qr --answer.
+error-frames-conflict = Ce carré a été lu avant avec un autre contenu. Recommencez.
+error-frames-damaged = Le carré n’a pas été lu en entier. Scannez-le encore.
+error-frames-foreign = Ce n’est pas un carré de l’écran du guichet.
+error-frames-kind = C’est le carré d’un ticket ou d’un bon. Scannez ceux de l’écran du guichet.
+error-frames-mismatch = Les carrés ne vont pas ensemble. Scannez-les tous de nouveau.
+error-frames-other-message = Ce carré est d’un autre message. Scannez ceux d’un seul écran.
+error-frames-too-long = C’est trop pour des carrés. Montrez moins de bons à la fois, avec --part.
+error-frames-version = Ce carré vient d’un programme plus récent. Mettez celui-ci à jour.
+error-qr-answer = Ce n’est pas la réponse à votre visite ; rien n’a changé. Scannez ce que le guichet montre maintenant.
+error-qr-foreign = Ces carrés ne sont pas la réponse à une visite. Scannez ce que le guichet montre maintenant.
+error-qr-missing = Il manque des carrés : { $list }. Scannez-les tous.
+error-qr-not-asked = Aucune visite n’attend de réponse. Commencez par `annona-wallet redeem --qr`.
+error-qr-nothing = Rien n’a été scanné. Scannez le carré du guichet.
+error-quote-false = Ce carré n’est pas signé avec la clé du point. Ne lui montrez rien et prévenez l’agence.
+error-quote-foreign = Ces carrés ne sont pas ce qu’un guichet montre d’abord. Demandez son premier carré.
+error-quote-manifest = Le guichet suit d’autres règles que celles que ce portefeuille connaît. Lancez `annona-wallet check` là où il y a un réseau.
+error-quote-programme = Ce guichet est d’un autre programme.
+error-quote-site = Ce guichet est d’un autre point : le numéro { $number }. Donnez --site si vous voulez y retirer.
