@@ -13,6 +13,7 @@ pub mod load;
 pub mod measure;
 pub mod node;
 pub mod operations;
+pub mod published;
 pub mod report;
 
 pub mod secret_inputs;
