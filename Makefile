@@ -4,10 +4,13 @@ OUT ?= demo-out
 FUZZ_SECONDS ?= 60
 MILLIONS ?= 10
 KILLS ?= 1000
-export CASELOAD OUT FUZZ_SECONDS MILLIONS KILLS
+DRAWS ?= 20000
+VOUCHERS ?= 1000000
+FIXTURES ?= target/audit-fixtures
+export CASELOAD OUT FUZZ_SECONDS MILLIONS KILLS DRAWS VOUCHERS FIXTURES
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-avx2 bench-wallet criterion load load-millions crash vectors ct-check ct-callgrind fuzz
+.PHONY: help demo test bench bench-avx2 bench-audit bench-wallet criterion load load-millions crash vectors ct-check ct-callgrind fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1\t/p' Makefile
@@ -23,6 +26,9 @@ bench: ## time and size of every operation, beside curve25519-dalek's, ed25519-d
 
 bench-avx2: ## the same table without AVX-512
 	@bash -euo pipefail -c '. scripts/setup.sh; export RUSTFLAGS="--cfg curve25519_dalek_backend=\"simd\""; exec cargo run --release --locked -p annona-benches --bin table --target-dir "$${CARGO_TARGET_DIR:-target}/avx2"'
+
+bench-audit: ## the audit of VOUCHERS=1000000 vouchers and DRAWS=20000 draws, generated and kept in FIXTURES=folder; memory, threads, a yardstick
+	@bash -euo pipefail -c '. scripts/setup.sh; cargo build --release --locked -p annona-audit --bin annona-audit -p annona-benches --bin audit; exec "$${CARGO_TARGET_DIR:-target}/release/audit" run --draws "$$DRAWS" --vouchers "$$VOUCHERS" --folder "$$FIXTURES"'
 
 criterion: ## criterion's statistics for the same operations
 	@bash -euo pipefail -c '. scripts/setup.sh; exec cargo bench --locked -p annona-benches'
