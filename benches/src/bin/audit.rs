@@ -168,8 +168,7 @@ fn audit(program: &Path, folder: &Folder, threads: usize) -> Result<Audit, Box<d
     let mut child = Command::new(program)
         .arg("verify")
         .arg(&folder.published)
-        .args(["--programme", &folder.programme.to_string()])
-        .env("RAYON_NUM_THREADS", threads.to_string())
+        .args(["--programme", &folder.programme.to_string(), "--threads", &threads.to_string()])
         .stdout(Stdio::null())
         .spawn()
         .map_err(|error| {
