@@ -47,9 +47,9 @@ impl Account {
         slip.lines.iter().for_each(|(line, units)| add(&mut self.owed, *line, units.0));
     }
 
-    /// A collection in the round.
-    pub(super) fn collected(&mut self, slip: &OwedLeaf) {
-        slip.lines.iter().for_each(|(line, units)| add(&mut self.collected, *line, units.0));
+    /// So many collections of a slip in the round.
+    pub(super) fn collected(&mut self, slip: &OwedLeaf, times: u64) {
+        slip.lines.iter().for_each(|(line, units)| add(&mut self.collected, *line, units.0.saturating_mul(times)));
     }
 
     /// What another account says of slips.
@@ -122,7 +122,7 @@ pub fn statement(
                 account.owed(leaf)
             }
             SiteLeaf::Collected(leaf) if leaf.round == view.round => {
-                slips.get(&leaf.holder).into_iter().for_each(|slip| account.collected(slip));
+                slips.get(&leaf.holder).into_iter().for_each(|slip| account.collected(slip, 1));
             }
             _ => {}
         }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, iter::Peekable};
 
 use super::{
-    Check, Finding, KeyTotals, Note, Party, Sorter as _, Totals, Workspace, batch,
+    Check, Finding, Findings, KeyTotals, Note, Party, Sorter as _, Totals, Workspace, batch,
     control::{Control, SwappedList},
     issuer::Facts,
     log::LogView,
@@ -59,7 +59,7 @@ pub(super) struct Balance<'a, 'b> {
     pub(super) lists: Vec<SwappedList>,
     pub(super) sites: &'a mut [SiteLog<'b>],
     pub(super) totals: &'a mut Totals,
-    pub(super) findings: &'a mut Vec<Finding>,
+    pub(super) findings: &'a mut Findings,
     /// Distinct valid vouchers of each key, wherever they were seen.
     pub(super) distinct: BTreeMap<KeyIndex, u64>,
 }
@@ -91,14 +91,15 @@ impl<T, E, I: Iterator<Item = Result<T, E>>> Groups<T, I> {
 }
 
 impl Balance<'_, '_> {
-    /// Voids, numbers, doubles, swapped vouchers that were redeemed, and minting; gives the totals by key.
+    /// Voids, numbers, doubles, swapped vouchers that were redeemed, and minting; fills in the totals by key. Gives what is not to
+    /// be decided yet.
     pub(super) fn check<W: Workspace>(
         mut self,
         facts: &Facts,
         swapped: W::Sorter<{ Swapped::SIZE }>,
         seen: W::Sorter<{ Seen::SIZE }>,
         mut surrendered: Vec<Mark>,
-    ) -> Result<(), W::Error> {
+    ) -> Result<Vec<Note>, W::Error> {
         facts.drawn.iter().for_each(|(key, count)| self.row(*key).drawn = *count);
         facts.swapped_in.iter().for_each(|(key, count)| self.row(*key).swapped_in = *count);
         let swapped = swapped.sorted()?.map(|record| Ok::<_, W::Error>(Swapped::from_bytes(&record?)));
@@ -116,15 +117,22 @@ impl Balance<'_, '_> {
         for list in self.lists.iter().filter(|list| list.differs(self.packs)) {
             self.findings.push(self.issuer.finding(Check::PackSwapped).at(list.freeze).round(list.round));
         }
+        let mut awaited: BTreeMap<(Round, LineId), Units> = BTreeMap::new();
         for (key, count) in &self.distinct {
             let signed = self.totals.vouchers.get(key).map_or(0, |row| row.drawn.saturating_add(row.swapped_in));
             if let (Some(excess @ 1..), Some(entry)) = (count.checked_sub(signed), self.control.programme.key(*key)) {
+                let (round, line) = (entry.id.round, entry.id.line);
                 let units = Units(excess.saturating_mul(entry.id.value.into()));
-                let finding = self.issuer.finding(Check::MintedPastDraws);
-                self.findings.push(finding.round(entry.id.round).stake(entry.id.line, units));
+                // Until its close, draws of a round may wait in an open batch, or be in a newer copy of the log.
+                if self.control.is_closed(round) {
+                    self.findings.push(self.issuer.finding(Check::MintedPastDraws).round(round).stake(line, units));
+                } else {
+                    let sum = awaited.entry((round, line)).or_default();
+                    sum.0 = sum.0.saturating_add(units.0);
+                }
             }
         }
-        Ok(())
+        Ok(awaited.into_iter().map(|((round, line), units)| Note::DrawsAwaited { round, line, units }).collect())
     }
 
     fn row(&mut self, key: KeyIndex) -> &mut KeyTotals {
@@ -136,6 +144,13 @@ impl Balance<'_, '_> {
         let log = &self.sites[record.log as usize];
         let finding = Finding::new(check, party.unwrap_or(Party::Site(log.site)), log.log.name).at(record.at);
         self.findings.push(stake(finding, self.control, &record.mark));
+    }
+
+    /// Whether the pack that the freeze fixed for a site told it to refuse a swapped voucher.
+    fn warned(&self, site: SiteId, mark: &Mark) -> bool {
+        let Some(entry) = self.control.programme.key(mark.key) else { return false };
+        let lists = self.lists.iter().filter(|list| (list.round, list.site) == (entry.id.round, site));
+        lists.into_iter().any(|list| list.names(self.packs, mark))
     }
 
     /// Everything that is said of one mark.
@@ -173,7 +188,7 @@ impl Balance<'_, '_> {
         for one in live {
             let site = self.sites[one.seen.log as usize].site;
             if !swapped.is_empty() {
-                let warned = self.control.warned(site, mark);
+                let warned = self.warned(site, mark);
                 self.found(Check::SwappedAndRedeemed, (!warned).then_some(Party::Voucher), &one.seen);
             }
             if let Some(before) = before {

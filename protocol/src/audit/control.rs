@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Check, Finding, Note,
+    Check, Findings, Note, Party,
     log::{LogView, Witnesses},
 };
 use crate::{
@@ -151,9 +151,12 @@ impl Control {
         if place.is_some() || late || !ordered || in_force != Some(leaf.manifest) {
             found(Check::FreezeInvalid);
         }
-        place.get_or_insert(at);
-        let newest = self.programme.latest().hash();
-        self.freezes.push(Freeze { at, newest, leaf });
+        // One that is repeated has no effect: so freezes are as many as rounds, not as leaves.
+        if place.is_none() {
+            *place = Some(at);
+            let newest = self.programme.latest().hash();
+            self.freezes.push(Freeze { at, newest, leaf });
+        }
     }
 
     /// Whether a leaf of `round` may stand at `at`.
@@ -192,13 +195,16 @@ impl Control {
         self.rounds.keys().any(|round| self.sites_with_keys(*round).contains(&site))
     }
 
-    /// Whether a site's opening pack told it to refuse a swapped voucher.
-    pub(super) fn warned(&self, site: SiteId, mark: &Mark) -> bool {
-        let round = self.programme.key(mark.key).map(|entry| entry.id.round);
-        let freeze = round.and_then(|round| self.rounds.get(&round)).and_then(|span| span.freeze);
-        self.freezes
-            .iter()
-            .any(|known| Some(known.at) == freeze && known.leaf.packs.iter().any(|(listed, _)| *listed == site))
+    /// Who answers for what a site logged of a round. The opening of a round fixes its keys and its version: without it nobody can
+    /// tell what the site made up from an old copy of the issuer's log.
+    pub(super) fn answers(&self, site: SiteId, round: Option<Round>) -> Party {
+        let opened = round.is_some_and(|round| self.rounds.contains_key(&round));
+        if opened { Party::Site(site) } else { Party::Voucher }
+    }
+
+    /// Whether a round is closed: no draw of it can follow.
+    pub(super) fn is_closed(&self, round: Round) -> bool {
+        self.rounds.get(&round).is_some_and(|span| span.close.is_some())
     }
 
     /// The packs' part in what roots of the issuer's log are needed.
@@ -211,7 +217,7 @@ impl Control {
         &self,
         log: &LogView<'_>,
         packs: &[OpeningPack],
-        findings: &mut Vec<Finding>,
+        findings: &mut Findings,
         notes: &mut Vec<Note>,
     ) -> Vec<SwappedList> {
         let digests: Vec<_> = packs.iter().map(OpeningPack::digest).collect();
@@ -243,10 +249,15 @@ impl Control {
             }
         }
         for (index, pack) in packs.iter().enumerate().filter(|(index, _)| !fixed.contains(index)) {
-            if pack.verify(&self.programme.latest().issuer_log.key).is_ok() {
-                findings.push(log.finding(Check::PackDiffers).round(pack.content.place.round));
-            } else {
+            let Place { programme, round, .. } = pack.content.place;
+            let ours = programme == self.programme.id();
+            if !ours || pack.verify(&self.programme.latest().issuer_log.key).is_err() {
                 notes.push(Note::PackIgnored { index });
+            } else if self.rounds.get(&round).is_some_and(|span| span.freeze.is_some()) {
+                findings.push(log.finding(Check::PackDiffers).round(round));
+            } else {
+                // A site has its pack before an auditor has the freeze.
+                notes.push(Note::PackEarly { index, round });
             }
         }
         lists
@@ -274,6 +285,12 @@ impl SwappedList {
             self.differs |= !met;
             self.next += 1;
         }
+    }
+
+    /// Whether the pack tells its site to refuse a voucher.
+    pub(super) fn names(&self, packs: &[OpeningPack], mark: &Mark) -> bool {
+        // Of a list that is out of order this may miss some: that list has its finding, and a site is not accused.
+        packs[self.pack].content.swapped.binary_search(mark).is_ok()
     }
 
     /// Whether the pack lists other vouchers than were swapped.

@@ -8,11 +8,15 @@
 //! `S_c` is the opened sum of a cohort, `n_c` its count. Amends are cohorts of their own, and the old `M` still counts: an
 //! upper bound. `E_j` is evaluated accrual by accrual, each of which an opening discloses. Members that no valid opening covers
 //! count with the maximum that schema and lots allow.
+//!
+//! Who is logged after the close of `t` has drawn nothing until then, and is in no bound of `t`: otherwise a round that was
+//! overdrawn would be made good by enrolments of later rounds. Of an opening that has `k` of its `n` members before the close, at
+//! most `min(sum - (n - k) * minimum, k * maximum)` is theirs.
 
 use std::collections::BTreeMap;
 
 use super::{
-    Check, DrawnTotals, Finding, Note, batch,
+    Check, DrawnTotals, Findings, Note, batch,
     control::{Approved, Control},
     issuer::Facts,
     log::LogView,
@@ -43,11 +47,13 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// No members yet. Ranges of openings, freezes and ends of batches are what counts.
+    /// No members yet. Ranges of openings, freezes, closes and ends of batches are what counts.
     pub(super) fn new(log: &LogView<'_>, control: &Control, openings: &Openings) -> Self {
         let ranges = openings.ranges.values().flatten().flat_map(|(from, to, _)| [*from, *to]);
         let freezes = control.freezes.iter().map(|freeze| freeze.at);
-        let mut cuts: Vec<u64> = ranges.chain(freezes).chain(log.batches.iter().map(|batch| batch.end)).collect();
+        let closes = control.rounds.values().filter_map(|span| span.close);
+        let batches = log.batches.iter().map(|batch| batch.end);
+        let mut cuts: Vec<u64> = ranges.chain(freezes).chain(closes).chain(batches).collect();
         cuts.sort_unstable();
         cuts.dedup();
         Self { cuts, counts: BTreeMap::new() }
@@ -75,7 +81,7 @@ pub(super) struct Openings {
 }
 
 impl Openings {
-    pub(super) fn new(log: &LogView<'_>, control: &Control, findings: &mut Vec<Finding>) -> Self {
+    pub(super) fn new(log: &LogView<'_>, control: &Control, findings: &mut Findings) -> Self {
         let mut ranges: BTreeMap<CohortClass, Vec<(u64, u64, Place)>> = BTreeMap::new();
         for (index, freeze) in control.freezes.iter().enumerate() {
             for (offset, opening) in freeze.leaf.openings.iter().enumerate() {
@@ -128,13 +134,48 @@ struct Claimed<'a> {
     total: Option<Point>,
     /// Members by lot.
     lots: BTreeMap<LotId, u64>,
+    /// All members, where they stand.
+    members: Count,
+}
+
+/// How many members stand where.
+#[derive(Clone, Debug, Default)]
+struct Count(BTreeMap<u64, u64>);
+
+impl Count {
+    fn add(&mut self, at: u64, count: u64) {
+        *self.0.entry(at).or_default() += count;
+    }
+
+    /// The most that members before a position can have of a sum that all share, of which each has at least `least` and at most
+    /// `most`.
+    fn share(&self, end: Option<u64>, sum: i128, least: i128, most: i128) -> i128 {
+        let (all, before) = (self.before(None), self.before(end));
+        // The sum itself is held against the same limits elsewhere (9.4.5).
+        if before == all { sum } else { (sum - (all - before) * least).min(before * most) }
+    }
+
+    /// All that stand before a position; all there are without one.
+    fn before(&self, end: Option<u64>) -> i128 {
+        let counted = end.map_or_else(|| self.0.range(..), |end| self.0.range(..end));
+        counted.map(|(_, count)| i128::from(*count)).sum()
+    }
+}
+
+/// An opening that holds, with its members and the lots that they are of.
+struct Opened<'a> {
+    opening: &'a CohortOpening,
+    members: Count,
+    lots: Vec<LotId>,
 }
 
 /// What is granted: opened sums, and members that are bounded by the maximum.
 pub(super) struct Granted<'a> {
-    opened: Vec<&'a CohortOpening>,
+    opened: Vec<Opened<'a>>,
     /// Members that no valid opening covers, by class and lot.
-    unopened: BTreeMap<(CohortClass, LotId), u64>,
+    unopened: BTreeMap<(CohortClass, LotId), Count>,
+    /// Where rounds are closed.
+    closes: BTreeMap<Round, u64>,
     lots: &'a BTreeMap<LotId, Approved>,
     first: Round,
     schema: &'a Schema,
@@ -148,13 +189,15 @@ impl<'a> Granted<'a> {
         openings: &Openings,
         Facts { members, sums, .. }: &Facts,
         weights: &mut Weights,
-        findings: &mut Vec<Finding>,
+        findings: &mut Findings,
         notes: &mut Vec<Note>,
     ) -> Self {
-        let mut by_place: BTreeMap<Place, BTreeMap<LotId, u64>> = BTreeMap::new();
+        let mut by_place: BTreeMap<Place, (BTreeMap<LotId, u64>, Count)> = BTreeMap::new();
         for (member, count) in members.iter() {
             if let Some(place) = openings.place(&member.class, member.at) {
-                *by_place.entry(place).or_default().entry(member.lot).or_default() += count;
+                let (lots, places) = by_place.entry(place).or_default();
+                *lots.entry(member.lot).or_default() += count;
+                places.add(member.at, count);
             }
         }
         let mut claims: Vec<Claimed<'a>> = openings
@@ -163,13 +206,15 @@ impl<'a> Granted<'a> {
             .flatten()
             .map(|(.., place)| {
                 let freeze = &control.freezes[place.0];
+                let (lots, members) = by_place.remove(place).unwrap_or_default();
                 Claimed {
                     place: *place,
                     opening: &freeze.leaf.openings[place.1],
                     header: control.version(&freeze.newest),
                     at: freeze.at,
                     total: sums.0.get(place).and_then(|sum| Point::encode(*sum).ok()),
-                    lots: by_place.remove(place).unwrap_or_default(),
+                    lots,
+                    members,
                 }
             })
             .collect();
@@ -200,32 +245,28 @@ impl<'a> Granted<'a> {
             }
         }
         let valid: Vec<Place> = claims.iter().map(|claim| claim.place).collect();
-        let mut unopened: BTreeMap<(CohortClass, LotId), u64> = BTreeMap::new();
+        let mut unopened: BTreeMap<(CohortClass, LotId), Count> = BTreeMap::new();
+        let mut classes: BTreeMap<CohortClass, u64> = BTreeMap::new();
         for (member, count) in members.iter() {
             let place = openings.place(&member.class, member.at);
             if place.is_none_or(|place| valid.binary_search(&place).is_err()) {
-                *unopened.entry((member.class, member.lot)).or_default() += count;
+                unopened.entry((member.class, member.lot)).or_default().add(member.at, count);
+                *classes.entry(member.class).or_default() += count;
             }
         }
-        let mut classes: BTreeMap<CohortClass, u64> = BTreeMap::new();
-        unopened.iter().for_each(|((class, _), count)| *classes.entry(*class).or_default() += count);
         notes.extend(classes.into_iter().map(|(class, count)| Note::BoundByMaximum { class, count }));
         check_classes(log, control, members, openings, findings);
         Self {
-            opened: claims.iter().map(|claim| claim.opening).collect(),
+            opened: claims
+                .into_iter()
+                .map(|Claimed { opening, members, lots, .. }| Opened { opening, members, lots: lots.into_keys().collect() })
+                .collect(),
             unopened,
+            closes: control.rounds.iter().filter_map(|(round, span)| Some((*round, span.close?))).collect(),
             lots: &control.lots,
             first: programme.latest().policy.first_round,
             schema: programme.schema(),
         }
-    }
-
-    /// What all members of a form can have at most.
-    fn all(&self, included: impl Fn(&CohortClass) -> bool, form: &Form) -> i128 {
-        let opened = self.opened.iter().filter(|opening| included(&opening.class));
-        let opened: i128 = opened.map(|opening| opening.evaluate(form, self.schema)).sum();
-        let unopened = self.unopened.iter().filter(|((class, _), _)| included(class));
-        opened + unopened.map(|(_, count)| form.maximum(self.schema) * i128::from(*count)).sum::<i128>()
     }
 
     /// What a member of a lot starts with of a line, at most.
@@ -233,35 +274,61 @@ impl<'a> Granted<'a> {
         start(self.lots, class, lot, line, self.schema)
     }
 
+    /// The same for the members of an opening, whichever lot they are of.
+    fn start_of(&self, Opened { opening, lots, .. }: &Opened<'_>, line: LineId) -> i128 {
+        lots.iter().map(|lot| self.start(&opening.class, *lot, line)).max().unwrap_or(0)
+    }
+
     /// The bound of a lapse line in a round.
     fn lapse(&self, line: &Line, round: Round) -> i128 {
+        let close = self.closes.get(&round).copied();
+        let (form, state) = (line.accrual_at(round), usize::from(line.state));
+        let (least, most) = (minimum(&form, self.schema), form.maximum(self.schema));
         let live = |class: &CohortClass| class.drawn < round && round <= class.expires;
-        let state = usize::from(line.state);
-        let opened = self.opened.iter().filter(|opening| opening.class.drawn == round);
-        let opened: i128 = opened.map(|opening| i128::from(opening.states[state])).sum();
-        let unopened = self.unopened.iter().filter(|((class, _), _)| class.drawn == round);
-        let unopened: i128 =
-            unopened.map(|((class, lot), count)| self.start(class, *lot, line.id) * i128::from(*count)).sum();
-        self.all(live, &line.accrual_at(round)) + opened + unopened
+        let opened = self.opened.iter().map(|opened| {
+            let Opened { opening, members, .. } = opened;
+            if live(&opening.class) {
+                members.share(close, opening.evaluate(&form, self.schema), least, most)
+            } else if opening.class.drawn == round {
+                members.share(close, opening.states[state].into(), 0, self.start_of(opened, line.id))
+            } else {
+                0
+            }
+        });
+        let unopened = self.unopened.iter().map(|((class, lot), members)| {
+            let each = match class.drawn == round {
+                true => self.start(class, *lot, line.id),
+                false if live(class) => most,
+                false => 0,
+            };
+            each.saturating_mul(members.before(close))
+        });
+        opened.chain(unopened).fold(0, i128::saturating_add)
     }
 
     /// The bound of a carry line up to a round.
     fn carry(&self, line: &Line, round: Round) -> i128 {
-        let state = usize::from(line.state);
-        let mut bound = 0;
-        for opening in self.opened.iter().filter(|opening| opening.class.drawn <= round) {
-            let until = round.min(opening.class.expires);
-            bound += accrued(line, self.first, until, |form| opening.evaluate(form, self.schema))
-                - i128::from(opening.states[state]);
-        }
-        for ((class, lot), count) in self.unopened.iter().filter(|((class, _), _)| class.drawn <= round) {
-            // From the round after the start: the debit began with what had accrued until then.
-            let from = self.first.max(Round(class.drawn.0.saturating_add(1)));
+        let (close, state) = (self.closes.get(&round).copied(), usize::from(line.state));
+        // From the round after the start: the debit began with what had accrued until then.
+        let since = |class: &CohortClass| self.first.max(Round(class.drawn.0.saturating_add(1)));
+        let opened = self.opened.iter().filter(|opened| opened.opening.class.drawn <= round).map(|opened| {
+            let Opened { opening, members, .. } = opened;
+            let (class, schema) = (&opening.class, self.schema);
             let until = round.min(class.expires);
-            let each = accrued(line, from, until, |form| form.maximum(self.schema)) + self.start(class, *lot, line.id);
-            bound += each * i128::from(*count);
-        }
-        bound
+            let sum = accrued(line, self.first, until, |form| opening.evaluate(form, schema))
+                - i128::from(opening.states[state]);
+            let least = accrued(line, since(class), until, |form| minimum(form, schema));
+            let most = accrued(line, since(class), until, |form| form.maximum(schema)) + self.start_of(opened, line.id);
+            members.share(close, sum, least, most)
+        });
+        let unopened = self.unopened.iter().filter(|((class, _), _)| class.drawn <= round);
+        let unopened = unopened.map(|((class, lot), members)| {
+            let until = round.min(class.expires);
+            let each = accrued(line, since(class), until, |form| form.maximum(self.schema))
+                + self.start(class, *lot, line.id);
+            each.saturating_mul(members.before(close))
+        });
+        opened.chain(unopened).fold(0, i128::saturating_add)
     }
 
     /// Holds the draws of every opened round against the bound; `drawn` has the units by round and line.
@@ -270,7 +337,7 @@ impl<'a> Granted<'a> {
         log: &LogView<'_>,
         control: &Control,
         drawn: &BTreeMap<(Round, LineId), u128>,
-        findings: &mut Vec<Finding>,
+        findings: &mut Findings,
     ) -> BTreeMap<(Round, LineId), DrawnTotals> {
         let units = |value: i128| Units(u64::try_from(value.max(0)).unwrap_or(u64::MAX));
         let mut totals = BTreeMap::new();
@@ -367,7 +434,7 @@ fn check_classes(
     control: &Control,
     members: &Members,
     openings: &Openings,
-    findings: &mut Vec<Finding>,
+    findings: &mut Findings,
 ) {
     let mut by_class: BTreeMap<CohortClass, BTreeMap<u64, u64>> = BTreeMap::new();
     for (member, count) in members.iter() {

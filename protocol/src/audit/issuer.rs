@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{
-    AuditError, Check, Entries, Finding, Run, Sorter as _, Workspace, batch,
+    AuditError, Check, Entries, Finding, Findings, Run, Sorter as _, Workspace, batch,
     control::Control,
     grants::{Member, Members, Openings, Sums},
     log::{Chunk, LogView, variant},
@@ -80,7 +80,7 @@ impl Facts {
         &mut self,
         part: Part,
         sorters: &mut IssuerSorters<W>,
-        findings: &mut Vec<Finding>,
+        findings: &mut Findings,
     ) -> Result<(), W::Error> {
         findings.extend(part.found);
         part.once.into_iter().try_for_each(|once| sorters.once.push(once.to_bytes()))?;
@@ -369,7 +369,7 @@ impl Facts {
         log: &LogView<'_>,
         entries: &S,
         sorters: IssuerSorters<W>,
-        findings: &mut Vec<Finding>,
+        findings: &mut Findings,
     ) -> Result<W::Sorter<{ Swapped::SIZE }>, AuditError<S::Error>> {
         let IssuerSorters { once, es, swapped } = sorters;
         let mut before: Option<Once> = None;
@@ -391,7 +391,7 @@ impl Facts {
     }
 
     /// Roll-overs of a round against enrolments that stand before the last of them and have not expired.
-    fn check_roll_overs(&self, log: &LogView<'_>, findings: &mut Vec<Finding>) {
+    fn check_roll_overs(&self, log: &LogView<'_>, findings: &mut Findings) {
         for (round, (count, last)) in &self.roll_overs {
             // Order in a batch says nothing: the enrolment may stand behind.
             let end = log.batch_of(*last).map_or(*last, |batch| batch.end);
@@ -414,7 +414,7 @@ fn check_e<S: Entries, W: Workspace<Error = S::Error>>(
     log: &LogView<'_>,
     entries: &S,
     es: W::Sorter<{ IssuedE::SIZE }>,
-    findings: &mut Vec<Finding>,
+    findings: &mut Findings,
 ) -> Result<(), AuditError<S::Error>> {
     let mut before: Option<IssuedE> = None;
     for record in es.sorted()? {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    AuditError, Check, Chunks, Entries, Finding, Party, PublishedLog,
+    AuditError, Check, Chunks, Entries, Finding, Findings, Party, PublishedLog,
     source::{ranges, waves},
 };
 use crate::{
@@ -53,8 +53,8 @@ impl<'a> LogView<'a> {
         is_control: impl Fn(u8) -> bool + Sync,
         sizes: &BTreeSet<u64>,
         chunks: Chunks,
-        findings: &mut Vec<Finding>,
-        mut control: impl FnMut(u64, L, &Frontier, &mut Vec<Finding>),
+        findings: &mut Findings,
+        mut control: impl FnMut(u64, L, &Frontier, &mut Findings),
     ) -> Result<Self, S::Error> {
         let (entries, size) = (&log.entries, log.entries.size());
         let (mut roots, mut sizes) = (BTreeMap::new(), sizes.iter().copied().peekable());
@@ -149,7 +149,7 @@ impl<'a> LogView<'a> {
         note: &[u8],
         key: &LogKey,
         witnesses: &[Witnesses],
-        findings: &mut Vec<Finding>,
+        findings: &mut Findings,
     ) {
         let mut results = witnesses.iter().map(|of_version| verify_checkpoint(note, key, of_version));
         let newest = results.next().expect("a genesis was read");
@@ -244,14 +244,14 @@ impl<'a> Batches<'a> {
     }
 
     /// A control leaf that is no header, or the log's end: no event leaf may stand before it without a header.
-    fn gap(&mut self, at: u64, findings: &mut Vec<Finding>) {
+    fn gap(&mut self, at: u64, findings: &mut Findings) {
         if self.start < at {
             findings.push(self.finding(Check::BatchMissing).at(self.start));
         }
         self.restart(at + 1);
     }
 
-    fn header(&mut self, at: u64, header: &BatchHeader, findings: &mut Vec<Finding>) {
+    fn header(&mut self, at: u64, header: &BatchHeader, findings: &mut Findings) {
         let goes_back = self.headers.last().is_some_and(|last| last.round > header.round);
         if header.number != self.number.saturating_add(1) || (header.start, header.end) != (self.start, at) || goes_back
         {

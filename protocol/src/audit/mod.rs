@@ -85,6 +85,7 @@ mod balance;
 mod batch;
 mod check;
 mod control;
+mod findings;
 mod grants;
 mod issuer;
 mod log;
@@ -117,6 +118,7 @@ pub use source::{AuditError, Chunks, Entries, InMemory, Recall, Sorter, Workspac
 use self::{
     balance::Balance,
     control::Control,
+    findings::Findings,
     grants::{Granted, Openings},
     issuer::IssuerSorters,
     log::LogView,
@@ -124,7 +126,7 @@ use self::{
     site::{SiteLog, SiteSorters},
 };
 use crate::{
-    ids::{ProgrammeId, SiteId, Units},
+    ids::{ProgrammeId, Round, SiteId, Units},
     log::merkle::leaf_hash,
     programme::{Header, KeyEntry},
     redeem::Surrender,
@@ -215,7 +217,7 @@ pub fn audit_streamed<S: Entries, W: Workspace<Error = S::Error>, R: CryptoRng +
         workspace,
         memory: Memory::new(workspace, programme),
         weights: Weights::new(rng),
-        findings: Vec::new(),
+        findings: Findings::default(),
         notes: Vec::new(),
         advance: &advance,
     };
@@ -229,9 +231,9 @@ pub fn audit_streamed<S: Entries, W: Workspace<Error = S::Error>, R: CryptoRng +
     };
     run.audit(programme, published, &mut report)?;
     let Run { findings, notes, memory, .. } = run;
+    let (findings, left_out) = findings.sorted();
     report.findings.extend(findings);
-    // Threads and sorters find them in any order.
-    report.findings.sort_unstable();
+    report.notes.extend(left_out);
     report.notes.extend(notes);
     report.notes.extend(memory.notes());
     Ok(report)
@@ -246,7 +248,7 @@ struct Run<'a, W> {
     workspace: &'a W,
     memory: Memory<'a, W>,
     weights: Weights,
-    findings: Vec<Finding>,
+    findings: Findings,
     notes: Vec<Note>,
     /// Told how many leaves more are done.
     advance: &'a (dyn Fn(u64) + Sync),
@@ -303,7 +305,8 @@ impl<W: Workspace> Run<'_, W> {
             findings: &mut self.findings,
             distinct: BTreeMap::new(),
         };
-        balance.check::<W>(&facts, swapped, seen, surrendered)?;
+        let awaited = balance.check::<W>(&facts, swapped, seen, surrendered)?;
+        self.notes.extend(awaited);
         slips::check(slips, &mut sites, &control, self, &mut totals.sites)?;
         self.check_statements(&control, &sites);
         self.notes.extend(ignored);
@@ -336,8 +339,7 @@ impl<W: Workspace> Run<'_, W> {
         if issuer.first != first.first().map(|entry| leaf_hash(entry)) {
             return Err(issuer.changed());
         }
-        let known = self.findings.iter().any(|finding| finding.check == Check::KeyList);
-        if control.programme.keys() != published.keys && !known {
+        if control.programme.keys() != published.keys && !self.findings.has(Check::KeyList) {
             self.findings.push(issuer.finding(Check::KeyList));
         }
         Ok(Some((issuer, control)))
@@ -373,7 +375,8 @@ impl<W: Workspace> Run<'_, W> {
                     continue;
                 };
                 let number = u32::try_from(sites.len()).expect("a manifest names fewer logs");
-                let read = SiteLog::walk((site.id, number, key.key), log, self.chunks, &mut self.findings)?;
+                let mut read = SiteLog::walk((site.id, number, key.key), log, self.chunks, &mut self.findings)?;
+                sites.iter().filter(|before| before.site == site.id).for_each(|before| read.follows(before));
                 // A log that another replaced was cosigned by the witnesses of its time.
                 let replaced = index + 1 < site.logs.len();
                 if replaced {
@@ -392,7 +395,7 @@ impl<W: Workspace> Run<'_, W> {
     /// What each site stated, against what all of its logs say.
     fn check_statements(&mut self, control: &Control, sites: &[SiteLog<'_>]) {
         for of_site in sites.chunk_by(|left, right| left.site == right.site) {
-            let (mut stated, mut active) = (BTreeSet::new(), BTreeSet::new());
+            let (mut stated, mut unstated): (BTreeSet<Round>, BTreeSet<Round>) = (BTreeSet::new(), BTreeSet::new());
             for log in of_site {
                 for (round, account) in &log.accounts {
                     for (line, excess) in account.owed_past_redeemed() {
@@ -400,12 +403,12 @@ impl<W: Workspace> Run<'_, W> {
                         self.findings.push(finding.stake(line, excess));
                     }
                 }
-                active.extend(log.accounts.keys());
                 log.check_statements(control, &mut stated, &mut self.findings);
+                // A statement says what its own log has: that of another log is none of this one's leaves.
+                unstated.extend(log.accounts.keys().copied().filter(|round| !log.states(*round)));
             }
             let site = of_site[0].site;
-            let unstated = active.into_iter().filter(|round| !stated.contains(round));
-            self.notes.extend(unstated.map(|round| Note::StatementMissing { site, round }));
+            self.notes.extend(unstated.into_iter().map(|round| Note::StatementMissing { site, round }));
         }
     }
 }

@@ -144,9 +144,37 @@ pub enum Note {
         /// One past its last.
         to: u64,
     },
+    /// More findings of one kind than are listed.
+    FindingsLeftOut {
+        /// The check.
+        check: Check,
+        /// Who answers for them.
+        party: Party,
+        /// The log's name.
+        log: String,
+        /// How many are not listed.
+        count: u64,
+    },
+    /// More vouchers are redeemed, swapped out or surrendered than were drawn until now, of a round that is not closed: its draws
+    /// may wait in an open batch, or be in a newer copy of the issuer's log.
+    DrawsAwaited {
+        /// The round.
+        round: Round,
+        /// The line.
+        line: LineId,
+        /// Units beyond what was drawn.
+        units: Units,
+    },
+    /// A pack of a round that is not frozen in this copy of the issuer's log: nothing fixes it yet.
+    PackEarly {
+        /// Its position in the published list.
+        index: usize,
+        /// The round.
+        round: Round,
+    },
     /// What was proven could not be kept for the next audit.
     MemoryNotKept,
-    /// The issuer's log has no usable genesis: nothing but the form of the issuer's log could be checked.
+    /// The issuer's log has no usable genesis: nothing could be checked.
     NothingElseChecked,
 }
 
@@ -175,10 +203,21 @@ impl fmt::Display for Note {
                 f,
                 "TAMPERED CACHE: what it said of leaves {from} to {to} of {log} was not written by this auditor; they were verified again"
             ),
+            Self::FindingsLeftOut { check, party, log, count } => {
+                write!(f, "{count} more findings {check} of {party} in {log} are not listed")
+            }
+            Self::DrawsAwaited { round, line, units } => write!(
+                f,
+                "{units} units of line {line} in round {round} were redeemed beyond what was drawn in this copy of the issuer's log: \
+                 their draws must be there when the round is closed"
+            ),
+            Self::PackEarly { index, round } => {
+                write!(f, "pack {index} is of round {round}, which is not frozen in this copy of the issuer's log")
+            }
             Self::MemoryNotKept => {
                 f.write_str("the cache could not be written: what was verified now will be verified again")
             }
-            Self::NothingElseChecked => f.write_str("without a genesis nothing but the issuer's log could be checked"),
+            Self::NothingElseChecked => f.write_str("without a genesis nothing could be checked"),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{
-    AuditError, Check, Chunks, Entries, Finding, Party, PublishedLog, Run, Sorter as _, Workspace,
+    AuditError, Check, Chunks, Entries, Finding, Findings, Party, PublishedLog, Run, Sorter as _, Workspace,
     account::{Account, Accounts},
     batch,
     control::Control,
@@ -45,6 +45,8 @@ pub(super) struct SiteLog<'a> {
     statements: Vec<Stated>,
     /// Where the first statement of each round stands.
     ends: BTreeMap<Round, u64>,
+    /// Rounds that an earlier log of the site states.
+    ended: BTreeSet<Round>,
     /// By round, what the statements must say: what the leaves say, true or not.
     pub(super) accounts: Accounts,
 }
@@ -82,7 +84,7 @@ impl<'a> SiteLog<'a> {
         (site, index, key): (SiteId, u32, PublicKey),
         log: &'a PublishedLog<S>,
         chunks: Chunks,
-        findings: &mut Vec<Finding>,
+        findings: &mut Findings,
     ) -> Result<Self, S::Error> {
         let mut statements = Vec::new();
         let log = LogView::walk(
@@ -102,7 +104,7 @@ impl<'a> SiteLog<'a> {
         for stated in &statements {
             ends.entry(stated.statement.content.place.round).or_insert(stated.at);
         }
-        Ok(Self { site, log, index, key, statements, ends, accounts: Accounts::new() })
+        Ok(Self { site, log, index, key, statements, ends, ended: BTreeSet::new(), accounts: Accounts::new() })
     }
 
     /// The second pass: reads and verifies all events, chunk by chunk on all cores.
@@ -132,7 +134,23 @@ impl<'a> SiteLog<'a> {
 
     /// Whether a leaf of `round` stands after the round's statement: then it is found, and left out of what that must say.
     pub(super) fn late(&self, round: Round, at: u64) -> bool {
-        self.ends.get(&round).is_some_and(|end| *end < at)
+        self.ended.contains(&round) || self.ends.get(&round).is_some_and(|end| *end < at)
+    }
+
+    /// Takes note of an earlier log of the same site: what that stated is ended here too.
+    pub(super) fn follows(&mut self, before: &Self) {
+        self.ended.extend(before.ends.keys().chain(&before.ended));
+    }
+
+    /// Whether the log has a statement of a round.
+    pub(super) fn states(&self, round: Round) -> bool {
+        self.ends.contains_key(&round)
+    }
+
+    /// The round for which a site logged a leaf: its batch's, which is the voucher's too if the site is honest.
+    fn round_of(&self, control: &Control, mark: &Mark, at: u64) -> Option<Round> {
+        let batch = self.log.batch_of(at).map(|batch| batch.round);
+        batch.or_else(|| control.programme.key(mark.key).map(|entry| entry.id.round))
     }
 
     /// A leaf that is late.
@@ -145,12 +163,14 @@ impl<'a> SiteLog<'a> {
         &self,
         control: &Control,
         stated: &mut BTreeSet<Round>,
-        findings: &mut Vec<Finding>,
+        findings: &mut Findings,
     ) {
         for Stated { at, statement, root } in &self.statements {
             let terms = &statement.content;
             let round = terms.place.round;
-            let mut found = |check| findings.push(self.log.finding(check).at(*at).round(round));
+            let party = control.answers(self.site, Some(round));
+            let mut found =
+                |check| findings.push(Finding { party, ..self.log.finding(check) }.at(*at).round(round));
             let place = control.programme.in_force(round).ok().map(|view| Place::new(&view, self.site));
             if statement.verify(&self.key).is_err() || Some(terms.place) != place {
                 found(Check::StatementInvalid);
@@ -267,7 +287,9 @@ impl Reader<'_> {
         let listed = key_in_force(control, mark).map(|(entry, _)| entry);
         let valid = match listed {
             None => {
-                found(Check::VoucherUnknownKey);
+                let party = control.answers(log.site, log.round_of(control, mark, at));
+                let finding = Finding { party, ..log.log.finding(Check::VoucherUnknownKey) };
+                self.part.found.push(stake(finding.at(at), control, mark));
                 false
             }
             Some(_) if !holds => {
@@ -289,8 +311,9 @@ impl Reader<'_> {
         let late = listed.is_some_and(|entry| self.round(at, entry.id.round));
         let valid = listed.is_some() && holds;
         if !valid {
-            let finding = self.log.log.finding(Check::VoidInvalid).at(at);
-            self.part.found.push(stake(finding, self.control, &leaf.mark));
+            let party = self.control.answers(self.log.site, self.log.round_of(self.control, &leaf.mark, at));
+            let finding = Finding { party, ..self.log.log.finding(Check::VoidInvalid) };
+            self.part.found.push(stake(finding.at(at), self.control, &leaf.mark));
         }
         let VoidLeaf { mark, number, .. } = *leaf;
         self.part.seen.push(Seen { mark, log: self.log.index, number, void: true, at, valid, late });
@@ -313,11 +336,15 @@ impl Reader<'_> {
         });
         let sound = lines_ascend && lines_known && !leaf.lines.is_empty() && leaf.holder.decode().is_ok();
         if !sound {
-            self.part.found.push(self.log.log.finding(Check::OwedInvalid).at(at).round(leaf.round));
+            let party = self.control.answers(self.log.site, Some(leaf.round));
+            let finding = Finding { party, ..self.log.log.finding(Check::OwedInvalid) };
+            self.part.found.push(finding.at(at).round(leaf.round));
         }
         self.slip(at, leaf.holder, SlipEvent::Owed { round: leaf.round, sound });
-        // A leaf has too few bytes for 65,535 lines.
-        for (part, (line, units)) in (1..=u16::MAX).zip(&leaf.lines) {
+        // A malformed slip can have tens of thousands of lines, a sound one as many as the manifest: more count for nothing.
+        let fits = leaf.lines.len() <= self.control.programme.latest().lines.len();
+        let lines = if fits { &leaf.lines[..] } else { &[] };
+        for (part, (line, units)) in (1..=u16::MAX).zip(lines) {
             self.slip(at, leaf.holder, SlipEvent::Line { part, line: *line, units: *units });
         }
     }

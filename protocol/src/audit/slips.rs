@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     group::{EncodedPoint, PublicScalar},
-    ids::{LineId, Round, SiteId},
+    ids::{LineId, Round, SiteId, Units},
     log::leaf::{CollectedLeaf, OwedLeaf},
     redeem::verify_collected,
     slip::Place,
@@ -38,12 +38,16 @@ struct Slip {
 #[derive(Default)]
 struct Part {
     found: Vec<Finding>,
-    /// To be owed by the log's statement of the slip's round.
-    owed: Vec<(u32, OwedLeaf)>,
-    /// To be in the log's statement of this round as collected.
-    collected: Vec<(u32, Round, OwedLeaf)>,
-    /// Of the site's totals: owed and not voided, collected and proven.
-    totals: Vec<(Round, SiteId, OwedLeaf, bool)>,
+    /// The slip, kept once however often it is collected.
+    slip: Option<(SiteId, OwedLeaf)>,
+    /// The log in whose statement of the slip's round it is owed.
+    owed: Option<u32>,
+    /// How often it must be in the log's statement of a round as collected.
+    collected: BTreeMap<(u32, Round), u64>,
+    /// Whether the site's totals have it as owed.
+    counts: bool,
+    /// The round in whose totals it is collected and proven.
+    proven: Option<Round>,
 }
 
 /// Matches slips with what became of them, and adds them to accounts and totals.
@@ -65,17 +69,23 @@ pub(super) fn check<W: Workspace>(
     waves(groups, run.chunks.waiting, examine, |found| {
         for part in found {
             run.findings.extend(part.found);
-            for (log, slip) in part.owed {
+            let Some((site, slip)) = part.slip else { continue };
+            if let Some(log) = part.owed {
                 accounts.entry((log, slip.round)).or_default().owed(&slip);
             }
-            for (log, round, slip) in part.collected {
-                accounts.entry((log, round)).or_default().collected(&slip);
+            for (of, times) in part.collected {
+                accounts.entry(of).or_default().collected(&slip, times);
             }
-            for (round, site, slip, collected) in part.totals {
-                for (line, units) in slip.lines {
-                    let row = totals.entry((round, site, line)).or_default();
-                    let sum = if collected { &mut row.collected } else { &mut row.owed };
+            for (line, units) in &slip.lines {
+                let mut add = |round, sum: fn(&mut SiteTotals) -> &mut Units| {
+                    let sum = sum(totals.entry((round, site, *line)).or_default());
                     sum.0 = sum.0.saturating_add(units.0);
+                };
+                if part.counts {
+                    add(slip.round, |row| &mut row.owed);
+                }
+                if let Some(round) = part.proven {
+                    add(round, |row| &mut row.collected);
                 }
             }
         }
@@ -136,32 +146,33 @@ fn examine(group: &[SlipRecord], logs: &[SiteLog<'_>], control: &Control) -> Par
                 } else {
                     part.found.push(log.log.finding(Check::OwedVoidUnmatched).at(record.at));
                 }
+                if log.log.batch_of(record.at).is_some_and(|batch| batch.round != slip.leaf.round) {
+                    part.found.push(log.log.finding(Check::LeafRound).at(record.at).round(slip.leaf.round));
+                }
                 if log.late(slip.leaf.round, record.at) {
                     part.found.push(log.late_finding(slip.leaf.round, record.at));
                 }
             }
             SlipEvent::Collected { round, late, proof } => {
                 if !late {
-                    part.collected.push((record.log, round, slip.leaf.clone()));
+                    *part.collected.entry((record.log, round)).or_default() += 1;
                 }
-                let found = |check| log.log.finding(check).at(record.at).round(round);
+                let party = control.answers(site, Some(round));
+                let found = |check| Finding { party, ..log.log.finding(check) }.at(record.at).round(round);
                 if slip.voided || slip.collected {
                     part.found.push(found(Check::CollectedUnmatched));
                 } else if slip.refuses(record, round, proof, log, control) {
                     part.found.push(found(Check::CollectedInvalid));
                 } else {
                     slip.collected = true;
-                    part.totals.push((round, site, slip.leaf.clone(), true));
+                    part.proven = Some(round);
                 }
             }
         }
     }
-    if !slip.voided {
-        if !logs[slip.log as usize].late(slip.leaf.round, slip.at) {
-            part.owed.push((slip.log, slip.leaf.clone()));
-        }
-        part.totals.push((slip.leaf.round, site, slip.leaf, false));
-    }
+    part.counts = !slip.voided;
+    part.owed = (part.counts && !logs[slip.log as usize].late(slip.leaf.round, slip.at)).then_some(slip.log);
+    part.slip = Some((site, slip.leaf));
     part
 }
 

@@ -3,6 +3,7 @@
 //! Manipulators sign consistent logs of what they made up, so that only the manipulation itself can give them away. Tests name
 //! *all* findings: a check that also fires elsewhere would show.
 
+mod fairness;
 mod issuer;
 mod logs;
 mod receipts;

@@ -439,5 +439,5 @@ fn log_that_replaced_another() {
     log.entries = draft.publish_site(fixture, SITE, &key, &published.sites[0].1.entries, &blocks);
     log.checkpoint = checkpoint_by(("other.example", &witness), &log.name, &key, &log.entries);
     let found: Vec<_> = rows(&run(&twice)).into_iter().map(|row| (row.0, row.1)).collect();
-    assert_eq!(found, [(Check::LeafRound, NORTH), (Check::DoubleRedemption, NORTH)]);
+    assert_eq!(found, [(Check::LeafRound, NORTH), (Check::DoubleRedemption, NORTH), (Check::AfterStatement, NORTH)]);
 }
