@@ -85,6 +85,8 @@ mod balance;
 mod batch;
 mod check;
 mod control;
+#[cfg(any(test, feature = "hazmat"))]
+pub mod forge;
 mod grants;
 mod issuer;
 mod log;
