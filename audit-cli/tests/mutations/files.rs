@@ -1,19 +1,25 @@
 //! Whoever serves or carries the files: nothing can be signed, but everything altered, left out, copied and exchanged.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use annona_protocol::{
-    audit::{Check, Party, testing::Story, testing::checkpoint},
+    audit::{
+        Check, Party, PublishedLog,
+        forge::positions,
+        scramble::sign_again,
+        testing::{Story, checkpoint},
+    },
     fixture::signing_key,
+    ids::{Round, SiteId},
     log::{
-        leaf::{CloseLeaf, IssuerLeaf},
+        leaf::{CloseLeaf, IssuerLeaf, Leaf, SiteLeaf},
         tile::encode_bundle,
     },
-    ids::Round,
+    voucher::Mark,
     wire::Message,
 };
 
-use super::harness::*;
+use super::{harness::*, vouchers::mark};
 
 pub(crate) const ALL: &[Manipulation] = &[
     Manipulation {
@@ -140,6 +146,18 @@ pub(crate) const ALL: &[Manipulation] = &[
         },
     },
     Manipulation {
+        name: "keys-exchanged",
+        how: "A server exchanges two keys of the key list, so that no version lists any.",
+        named: "the version; what the issuer logs of its rounds; vouchers and voids, as the logs do not tell who is at fault",
+        run: keys_exchanged,
+    },
+    Manipulation {
+        name: "issuer-log-rewound",
+        how: "A server, or the issuer, shows the issuer's log as it was before round 2 opened, beside newer logs of the sites.",
+        named: "what sites log of round 2, as proof against the issuer; line and units of each key; its packs",
+        run: issuer_rewound,
+    },
+    Manipulation {
         name: "another-programme",
         how: "A server shows the true files of another programme.",
         named: "the genesis",
@@ -254,6 +272,87 @@ fn key_added() -> Caught {
     let mut published = truth().clone();
     published.keys.push(published.keys[0]);
     caught(&published, &[Row::issuer(Check::KeyList)], &[])
+}
+
+/// The leaves of a log that `row` makes a row of.
+fn rows_of<L: Leaf>(log: &PublishedLog, row: impl Fn(u64, L) -> Option<Row>) -> Vec<Row> {
+    let leaves = (0u64..).zip(&log.entries).filter_map(|(at, entry)| Some((at, L::decode(entry).ok()?)));
+    leaves.filter_map(|(at, leaf)| row(at, leaf)).collect()
+}
+
+/// What cannot be judged of a site's log without the version in force, but vouchers: the issuer signed packs of these rounds.
+fn unopened(site: (SiteId, usize), from: Round) -> Vec<Row> {
+    rows_of(&truth().sites[site.1].1, |at, leaf: SiteLeaf| {
+        let round = match leaf {
+            SiteLeaf::Owed(leaf) => leaf.round,
+            SiteLeaf::Collected(leaf) => leaf.round,
+            SiteLeaf::Statement(leaf) => leaf.content.place.round,
+            _ => return None,
+        };
+        let row = Row::site(Check::RoundNotOpen, site).party(Party::Issuer).at(at).round(round.0);
+        (round >= from).then_some(row)
+    })
+}
+
+fn keys_exchanged() -> Caught {
+    let mut published = truth().clone();
+    published.keys.swap(0, 1);
+    let version = issued(truth(), &IssuerLeaf::Manifest(story().fixture.chain[1].clone()));
+    let row = |check, at| Some(Row::issuer(check).at(at));
+    let event = |at, round: Round| Some(Row::issuer(Check::RoundNotOpen).at(at).round(round.0));
+    let mut follows = rows_of(&truth().issuer, |at, leaf: IssuerLeaf| match leaf {
+        IssuerLeaf::Open(_) => row(Check::OpenInvalid, at),
+        IssuerLeaf::Freeze(_) => row(Check::FreezeInvalid, at),
+        IssuerLeaf::Close(_) => row(Check::CloseInvalid, at),
+        IssuerLeaf::RollOver(record) => event(at, record.round),
+        IssuerLeaf::Draw(leaf) => event(at, leaf.record.round),
+        IssuerLeaf::Amend(leaf) => event(at, leaf.record.round),
+        IssuerLeaf::Swap(leaf) => event(at, leaf.round),
+        _ => None,
+    });
+    follows.extend(truth().packs.iter().map(|pack| Row::issuer(Check::PackDiffers).round(pack.content.place.round.0)));
+    for site in [NORTH, RIVER] {
+        let row = |check, at, mark| Some(Row::site(check, site).party(Party::Voucher).at(at).mark(mark));
+        follows.extend(unopened(site, Round(1)));
+        follows.extend(rows_of(&truth().sites[site.1].1, |at, leaf: SiteLeaf| match leaf {
+            SiteLeaf::Voucher(leaf) => row(Check::VoucherUnknownKey, at, &mark(&leaf)),
+            SiteLeaf::Void(leaf) => row(Check::VoidInvalid, at, &leaf.mark),
+            _ => None,
+        }));
+    }
+    // No row names a site.
+    caught(&published, &[Row::issuer(Check::KeyList).at(version)], &follows)
+}
+
+fn issuer_rewound() -> Caught {
+    let mut published = truth().clone();
+    let open = positions(&published.issuer, |leaf: &IssuerLeaf| {
+        matches!(leaf, IssuerLeaf::Open(open) if open.round == Round(2))
+    });
+    published.issuer.entries.truncate(usize::try_from(open[0]).expect("short"));
+    sign_again(story(), &mut published);
+    let of_round_2 = |mark: &Mark| story().fixture.programme.key(mark.key).is_some_and(|key| key.id.round == Round(2));
+    let mut rows = Vec::new();
+    let mut minted = BTreeMap::new();
+    for site in [NORTH, RIVER] {
+        rows.extend(unopened(site, Round(2)));
+        for leaf in positions(&truth().sites[site.1].1, |_: &SiteLeaf| true) {
+            let entry = &truth().sites[site.1].1.entries[usize::try_from(leaf).expect("short")];
+            let Ok(SiteLeaf::Voucher(voucher)) = SiteLeaf::decode(entry) else { continue };
+            let mark = mark(&voucher);
+            if of_round_2(&mark) {
+                rows.push(Row::site(Check::RoundNotOpen, site).party(Party::Issuer).at(leaf).of(&mark));
+                *minted.entry(mark.key).or_insert(0) += units(&mark);
+            }
+        }
+    }
+    for (key, units) in minted {
+        let line = story().fixture.programme.key(key).expect("listed").id.line;
+        rows.push(Row::issuer(Check::MintedPastDraws).round(2).stake(line, units));
+    }
+    let packs = truth().packs.iter().filter(|pack| pack.content.place.round == Round(2));
+    rows.extend(packs.map(|_| Row::issuer(Check::PackDiffers).round(2)));
+    caught(&published, &rows, &[])
 }
 
 fn another_programme() -> Caught {

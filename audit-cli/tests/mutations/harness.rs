@@ -32,8 +32,11 @@ pub(crate) const NORTH: (SiteId, usize) = (SITE, 0);
 /// The second one.
 pub(crate) const RIVER: (SiteId, usize) = (SLOTTED, 1);
 
+/// What the story is told from.
+pub(crate) const SEED: u64 = 61;
+
 static STORY: LazyLock<(Story, Published)> = LazyLock::new(|| {
-    let mut rng = ChaCha20Rng::seed_from_u64(61);
+    let mut rng = ChaCha20Rng::seed_from_u64(SEED);
     let story = Story::new(&mut rng);
     let published = story.draft.publish(&story, &mut rng);
     (story, published)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Check, Finding, Note,
+    Check, Finding, Note, Party,
     log::{LogView, Witnesses},
 };
 use crate::{
@@ -51,6 +51,10 @@ pub(super) struct Control {
     pub(super) rounds: BTreeMap<Round, Span>,
     pub(super) lots: BTreeMap<LotId, Approved>,
     pub(super) freezes: Vec<Freeze>,
+    /// Rounds and sites of which the issuer signed an opening pack.
+    packed: BTreeSet<(Round, SiteId)>,
+    /// Whether a version or the key list has a finding: keys may be unknown that officers meant to list.
+    pub(super) keys_in_doubt: bool,
 }
 
 /// The genesis, if a log's first entry is that of the programme.
@@ -72,7 +76,28 @@ impl Control {
             rounds: BTreeMap::new(),
             lots: BTreeMap::new(),
             freezes: Vec::new(),
+            packed: BTreeSet::new(),
+            keys_in_doubt: false,
         }
+    }
+
+    /// Takes note of which packs the issuer signed.
+    pub(super) fn note_packs(&mut self, packs: &[OpeningPack]) {
+        let key = self.programme.latest().issuer_log.key;
+        let signed = packs.iter().filter(|pack| pack.verify(&key).is_ok()).map(|pack| &pack.content.place);
+        self.packed = signed.map(|place| (place.round, place.site)).collect();
+    }
+
+    /// Who answers for what a site logs of a round that the issuer's log does not open; nobody if it does. The issuer that
+    /// signed the site's opening pack has opened the round.
+    pub(super) fn unopened(&self, site: SiteId, round: Round) -> Option<Party> {
+        let packed = self.packed.contains(&(round, site));
+        (!self.is_open(round)).then_some(if packed { Party::Issuer } else { Party::Site(site) })
+    }
+
+    /// Whether the issuer's log opens a round.
+    pub(super) fn is_open(&self, round: Round) -> bool {
+        self.rounds.contains_key(&round)
     }
 
     /// Whether a variant of an issuer's leaf is a control leaf.

@@ -1,23 +1,26 @@
 //! What a dishonest issuer or site makes up, for tests of the audit: false proofs, vouchers outside of the log, an inflated
 //! household. Behind `hazmat`.
 
+use ed25519_dalek::SigningKey;
 use rand_core::CryptoRng;
 
 use super::{
-    PublishedLog,
-    testing::{Block, Draft, Story},
+    Published, PublishedLog,
+    testing::{Block, Draft, Story, checkpoint_by},
 };
 use crate::{
     cohort::{CohortClass, CohortMember},
     credential::{IssueProof, IssuedCommitment},
     draw::SessionRequest,
     enrol::answer_transcript,
-    fixture::{Fixture, LOT},
+    fixture::{Fixture, LOT, SITE, next_version, sign_header},
     group::{Point, PublicScalar, Scalar},
     hazmat,
     ids::{Digest, KeyIndex, Round},
     log::leaf::{IssuerLeaf, Leaf, SiteLeaf},
+    programme::LogKey,
     secret::SecretScalar,
+    signature::PublicKey,
     voucher::Voucher,
 };
 
@@ -113,8 +116,11 @@ pub fn mint<R: CryptoRng + ?Sized>(
     blinded.unblind(&entries, &answers).expect("true answers")
 }
 
-/// Issuer and household together: the fourth enrolment has a hundred members, where the schema allows fifteen. All proofs hold.
-pub fn inflate<R: CryptoRng + ?Sized>(story: &mut Story, rng: &mut R) {
+/// Issuer and household together: the fourth enrolment has this many members. All proofs hold.
+///
+/// # Panics
+/// If the story has no fourth enrolment.
+pub fn inflate<R: CryptoRng + ?Sized>(story: &mut Story, members: i64, rng: &mut R) {
     let (fixture, blocks) = (&story.fixture, &mut story.draft.issuer);
     let programme = &fixture.programme;
     let Some(IssuerLeaf::Enrol(leaf)) = batches(blocks).swap_remove(0).get_mut(3) else { panic!("an enrolment") };
@@ -122,7 +128,7 @@ pub fn inflate<R: CryptoRng + ?Sized>(story: &mut Story, rng: &mut R) {
     let class = CohortClass { amend: false, expires: Round(12), drawn: Round(0) };
     let mut values = vec![0; usize::from(programme.parameters().arity()) - 1];
     values[0] = 12;
-    values[usize::from(programme.schema().attribute(0)) - 2] = 100;
+    values[usize::from(programme.schema().attribute(0)) - 2] = members;
     let member = CohortMember::new(class, *rho.expose(), values);
     let b = IssuedCommitment::b(&leaf.commitment, Some(&member.commitment(programme.parameters()))).expect("a point");
     let issued = IssuedCommitment::sign(&fixture.issuer, b).expect("not degenerate");
@@ -130,4 +136,33 @@ pub fn inflate<R: CryptoRng + ?Sized>(story: &mut Story, rng: &mut R) {
     leaf.proof = IssueProof::prove(&fixture.issuer, &issued, None, &mut transcript, rng).expect("true");
     (leaf.b, leaf.a, leaf.e) = (issued.b, issued.a, PublicScalar(issued.e));
     story.members.insert(leaf.ticket.hash, member);
+}
+
+/// The first site lost its log after round 1, and has a second one, whose key is given back. The old log stays cosigned by the old
+/// witness, as the witnesses changed too. `edit` is done to the second log before it is signed.
+pub fn replace_log<R: CryptoRng + ?Sized>(
+    story: &Story,
+    edit: impl FnOnce(&mut Vec<Block<SiteLeaf>>),
+    rng: &mut R,
+) -> (Published, SigningKey) {
+    let fixture = &story.fixture;
+    let [key, witness] = [[41; 32], [42; 32]].map(|bytes| SigningKey::from_bytes(&bytes));
+    let named = |name: &str, key| LogKey { name: name.into(), key: PublicKey::of(key) };
+    let name = "annona.example/site/north-2";
+    let mut next = next_version(&fixture.chain[1].header, fixture.programme.keys());
+    next.sites[0].logs.push(named(name, &key));
+    next.witnesses = vec![named("other.example", &witness)];
+    let mut draft = story.draft.clone();
+    draft.issuer.push(Block::Control(IssuerLeaf::Manifest(sign_header(next, &fixture.officers))));
+    let mut second = draft.sites[0].1.split_off(2);
+    edit(&mut second);
+    let mut published = draft.publish(story, rng);
+    let entries = draft.publish_site(fixture, SITE, &key, &published.sites[0].1.entries, &second);
+    published.sites.push((SITE, PublishedLog { name: name.into(), checkpoint: Vec::new(), entries }));
+    let keys = [&fixture.site_logs[1], &key];
+    let sites = published.sites[1..].iter_mut().map(|(_, log)| log).zip(keys);
+    for (log, key) in sites.chain([(&mut published.issuer, &fixture.issuer_log)]) {
+        log.checkpoint = checkpoint_by(("other.example", &witness), &log.name, key, &log.entries);
+    }
+    (published, key)
 }

@@ -151,6 +151,10 @@ impl<'a> SiteLog<'a> {
             let terms = &statement.content;
             let round = terms.place.round;
             let mut found = |check| findings.push(self.log.finding(check).at(*at).round(round));
+            if let Some(party) = control.unopened(self.site, round) {
+                findings.push(self.log.finding(Check::RoundNotOpen).at(*at).round(round).of(party));
+                continue;
+            }
             let place = control.programme.in_force(round).ok().map(|view| Place::new(&view, self.site));
             if statement.verify(&self.key).is_err() || Some(terms.place) != place {
                 found(Check::StatementInvalid);
@@ -190,6 +194,11 @@ pub(super) fn key_in_force<'a>(control: &'a Control, mark: &Mark) -> Option<(&'a
     let round = control.programme.key(mark.key)?.id.round;
     let view = control.programme.in_force(round).ok()?;
     Some((view.key(mark.key)?, view))
+}
+
+/// The entry of a voucher's key, if its round is one that the issuer's log does not open.
+fn unopened_key<'a>(control: &'a Control, mark: &Mark) -> Option<&'a KeyEntry> {
+    control.programme.key(mark.key).filter(|entry| !control.is_open(entry.id.round))
 }
 
 /// Leaves of a chunk whose proofs are checked, and the others that were decoded.
@@ -263,19 +272,28 @@ impl Reader<'_> {
 
     fn voucher(&mut self, at: u64, number: u32, mark: &Mark, holds: bool) {
         let (log, control) = (self.log, self.control);
-        let mut found = |check| self.part.found.push(stake(log.log.finding(check).at(at), control, mark));
-        let listed = key_in_force(control, mark).map(|(entry, _)| entry);
+        let own = Party::Site(log.site);
+        let mut found =
+            |check, party| self.part.found.push(stake(log.log.finding(check).at(at).of(party), control, mark));
+        let unopened = unopened_key(control, mark);
+        let listed = key_in_force(control, mark).map(|(entry, _)| entry).or(unopened);
         let valid = match listed {
             None => {
-                found(Check::VoucherUnknownKey);
+                // If keys are missing that officers listed, the site need not be at fault.
+                found(Check::VoucherUnknownKey, if control.keys_in_doubt { Party::Voucher } else { own });
                 false
             }
             Some(_) if !holds => {
-                found(Check::VoucherInvalid);
+                found(Check::VoucherInvalid, own);
                 false
             }
+            Some(_) if unopened.is_some() => {
+                // Nobody but the issuer can have signed it.
+                found(Check::RoundNotOpen, Party::Issuer);
+                true
+            }
             Some(entry) if entry.id.site.is_some_and(|bound| bound != log.site) => {
-                found(Check::VoucherElsewhere);
+                found(Check::VoucherElsewhere, own);
                 true
             }
             Some(_) => true,
@@ -285,11 +303,15 @@ impl Reader<'_> {
     }
 
     fn void(&mut self, at: u64, leaf: &VoidLeaf, holds: bool) {
-        let listed = key_in_force(self.control, &leaf.mark).map(|(entry, _)| entry);
+        let unopened = unopened_key(self.control, &leaf.mark);
+        let listed = key_in_force(self.control, &leaf.mark).map(|(entry, _)| entry).or(unopened);
         let late = listed.is_some_and(|entry| self.round(at, entry.id.round));
-        let valid = listed.is_some() && holds;
+        // Without the version in force the holder's proof cannot be checked; the acceptance has a finding.
+        let valid = unopened.is_some() || (listed.is_some() && holds);
         if !valid {
-            let finding = self.log.log.finding(Check::VoidInvalid).at(at);
+            let in_doubt = listed.is_none() && self.control.keys_in_doubt;
+            let party = if in_doubt { Party::Voucher } else { Party::Site(self.log.site) };
+            let finding = self.log.log.finding(Check::VoidInvalid).at(at).of(party);
             self.part.found.push(stake(finding, self.control, &leaf.mark));
         }
         let VoidLeaf { mark, number, .. } = *leaf;
@@ -301,14 +323,22 @@ impl Reader<'_> {
         self.part.slips.push(SlipRecord { site, holder, log, at, what });
     }
 
+    /// A slip's leaf of a round that the issuer's log does not open.
+    fn unopened(&mut self, at: u64, round: Round) {
+        let party = self.control.unopened(self.log.site, round);
+        let finding = |party| self.log.log.finding(Check::RoundNotOpen).at(at).round(round).of(party);
+        self.part.found.extend(party.map(finding));
+    }
+
     fn owed(&mut self, at: u64, leaf: &OwedLeaf) {
         // Whether it is late shows where it is known to be the first of its holder key.
         if self.log.log.batch_of(at).is_some_and(|batch| batch.round != leaf.round) {
             self.part.found.push(self.log.log.finding(Check::LeafRound).at(at).round(leaf.round));
         }
+        self.unopened(at, leaf.round);
         let lines_ascend = leaf.lines.windows(2).all(|pair| pair[0].0 < pair[1].0);
         let view = self.control.programme.in_force(leaf.round).ok();
-        let lines_known = view.is_some_and(|view| {
+        let lines_known = view.is_none_or(|view| {
             leaf.lines.iter().all(|(line, units)| *units > Units(0) && view.header.line(*line).is_some())
         });
         let sound = lines_ascend && lines_known && !leaf.lines.is_empty() && leaf.holder.decode().is_ok();
@@ -323,6 +353,7 @@ impl Reader<'_> {
     }
 
     fn collected(&mut self, at: u64, leaf: &CollectedLeaf) {
+        self.unopened(at, leaf.round);
         let late = self.round(at, leaf.round);
         let mut proof = [0; 64];
         proof[..32].copy_from_slice(&leaf.proof.commitment.0);
