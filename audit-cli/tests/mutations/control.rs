@@ -266,8 +266,7 @@ fn frozen_otherwise() -> Caught {
 
 fn closed_unfrozen() -> Caught {
     let close = IssuerLeaf::Close(CloseLeaf { round: Round(3) });
-    let published =
-        publish(|draft| draft.issuer.extend([open(3, manifest()), close.clone()].map(Block::Control)));
+    let published = publish(|draft| draft.issuer.extend([open(3, manifest()), close.clone()].map(Block::Control)));
     caught(&published, &[Row::issuer(Check::CloseInvalid).at(issued(&published, &close))], &[])
 }
 

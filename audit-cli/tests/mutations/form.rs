@@ -77,11 +77,7 @@ fn renamed() -> Caught {
     log.name.push_str("-2");
     log.checkpoint = checkpoint(fixture, &log.name, &fixture.site_logs[1], &log.entries);
     let name = log.name.clone();
-    caught(
-        &published,
-        &[Row::site(Check::LogUnknown, RIVER).log(&name), Row::site(Check::LogMissing, RIVER)],
-        &[],
-    )
+    caught(&published, &[Row::site(Check::LogUnknown, RIVER).log(&name), Row::site(Check::LogMissing, RIVER)], &[])
 }
 
 /// Appends an entry to the first site's log, and expects it to be malformed.

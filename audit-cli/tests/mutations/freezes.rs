@@ -12,7 +12,11 @@ use annona_protocol::{
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-use super::{control::next, harness::*, vouchers::{first, mark}};
+use super::{
+    control::next,
+    harness::*,
+    vouchers::{first, mark},
+};
 
 pub(crate) const ALL: &[Manipulation] = &[
     Manipulation {
@@ -73,13 +77,17 @@ pub(crate) const ALL: &[Manipulation] = &[
         name: "cohort-sum-that-is-not-the-sum",
         how: "An issuer opens a cohort with one member more than its households have.",
         named: "the freeze",
-        run: || first_freeze(Check::OpeningInvalid, |freeze| cohort(freeze).into_iter().for_each(|one| one.forms[0].1 += 1)),
+        run: || {
+            first_freeze(Check::OpeningInvalid, |freeze| cohort(freeze).into_iter().for_each(|one| one.forms[0].1 += 1))
+        },
     },
     Manipulation {
         name: "cohort-debit-lowered",
         how: "An issuer opens a cohort with less drawn of its cash than its households began with.",
         named: "the freeze",
-        run: || first_freeze(Check::OpeningInvalid, |freeze| cohort(freeze).into_iter().for_each(|one| one.states[2] -= 1)),
+        run: || {
+            first_freeze(Check::OpeningInvalid, |freeze| cohort(freeze).into_iter().for_each(|one| one.states[2] -= 1))
+        },
     },
     Manipulation {
         name: "household-left-out-of-its-cohort",
@@ -111,10 +119,8 @@ fn pack_not_made() -> Caught {
     let published = publish(|draft| {
         draft.freeze = Some(|freeze| freeze.packs.truncate(if freeze.round == Round(1) { 1 } else { 2 }));
     });
-    let rows = [
-        Row::issuer(Check::PackMissing).at(freezes(&published)[0]).round(1),
-        Row::issuer(Check::PackDiffers).round(1),
-    ];
+    let rows =
+        [Row::issuer(Check::PackMissing).at(freezes(&published)[0]).round(1), Row::issuer(Check::PackDiffers).round(1)];
     caught(&published, &rows, &[])
 }
 
@@ -159,7 +165,8 @@ fn left_out() -> Caught {
 }
 
 fn kept_closed() -> Caught {
-    let published = publish(|draft| draft.freeze = Some(|freeze| freeze.openings.retain(|opening| !opening.class.amend)));
+    let published =
+        publish(|draft| draft.freeze = Some(|freeze| freeze.openings.retain(|opening| !opening.class.amend)));
     let [_, second, closing] = freezes(&published);
     caught(&published, &[second, closing].map(|at| Row::issuer(Check::ClassUnopened).at(at)), &[])
 }

@@ -288,10 +288,8 @@ fn one_e() -> Caught {
         (kept, forged) = (Some(one.clone()), Some(two.clone()));
     });
     let [kept, forged] = [kept, forged].map(|leaf| issued(&published, &leaf.expect("a leaf")));
-    let rows = [
-        Row::issuer(Check::RollOverInvalid).at(forged).round(1),
-        Row::issuer(Check::EReused).at(kept.max(forged)),
-    ];
+    let rows =
+        [Row::issuer(Check::RollOverInvalid).at(forged).round(1), Row::issuer(Check::EReused).at(kept.max(forged))];
     caught(&published, &rows, &[])
 }
 

@@ -32,7 +32,10 @@ use uncaught::Uncaught;
 
 /// All manipulations, in the order of the page.
 fn all() -> Vec<&'static Manipulation> {
-    [files::ALL, form::ALL, control::ALL, freezes::ALL, issuer::ALL, vouchers::ALL, slips::ALL, histories::ALL].into_iter().flatten().collect()
+    [files::ALL, form::ALL, control::ALL, freezes::ALL, issuer::ALL, vouchers::ALL, slips::ALL, histories::ALL]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// What caught each of them; none if the expectation of it failed.
@@ -40,7 +43,9 @@ static CAUGHT: LazyLock<Vec<Option<Caught>>> = LazyLock::new(|| {
     let (all, next) = (all(), AtomicUsize::new(0));
     let caught: Mutex<Vec<Option<Caught>>> = Mutex::new(all.iter().map(|_| None).collect());
     let work = || {
-        while let Some((at, manipulation)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, all.get(at)?))) {
+        while let Some((at, manipulation)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, all.get(at)?)))
+        {
             // The panic's message is printed where it happens.
             match catch_unwind(AssertUnwindSafe(manipulation.run)) {
                 Ok(found) => caught.lock().unwrap()[at] = Some(found),
@@ -78,7 +83,8 @@ fn row(manipulation: &Manipulation, caught: &Caught) -> String {
         by = format!("{by}; then {}", list(&caught.follows));
     }
     let parties = caught.parties.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    let named = if parties.is_empty() { manipulation.named.into() } else { format!("{parties}: {}", manipulation.named) };
+    let named =
+        if parties.is_empty() { manipulation.named.into() } else { format!("{parties}: {}", manipulation.named) };
     format!("| `{}` | {} | {by} | {named} |", manipulation.name, manipulation.how)
 }
 

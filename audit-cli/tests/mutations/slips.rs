@@ -74,43 +74,71 @@ pub(crate) const ALL: &[Manipulation] = &[
         name: "statement-inflated",
         how: "A site states one unit more than its log has.",
         named: "the statement",
-        run: || stated(Check::StatementTotals, 1, |terms| of_north(terms, 1).into_iter().for_each(|terms| terms.units[0].1.0 += 1)),
+        run: || {
+            stated(Check::StatementTotals, 1, |terms| {
+                of_north(terms, 1).into_iter().for_each(|terms| terms.units[0].1.0 += 1)
+            })
+        },
     },
     Manipulation {
         name: "statement-hides-a-void",
         how: "A site leaves its voids out of its statement.",
         named: "the statement",
-        run: || stated(Check::StatementTotals, 1, |terms| of_north(terms, 1).into_iter().for_each(|terms| terms.voids.clear())),
+        run: || {
+            stated(Check::StatementTotals, 1, |terms| {
+                of_north(terms, 1).into_iter().for_each(|terms| terms.voids.clear())
+            })
+        },
     },
     Manipulation {
         name: "statement-hides-a-debt",
         how: "A site leaves what it owes out of its statement.",
         named: "the statement",
-        run: || stated(Check::StatementTotals, 1, |terms| of_north(terms, 1).into_iter().for_each(|terms| terms.owed.clear())),
+        run: || {
+            stated(Check::StatementTotals, 1, |terms| {
+                of_north(terms, 1).into_iter().for_each(|terms| terms.owed.clear())
+            })
+        },
     },
     Manipulation {
         name: "statement-hides-a-collection",
         how: "A site leaves what was collected out of its statement.",
         named: "the statement",
-        run: || stated(Check::StatementTotals, 2, |terms| of_north(terms, 2).into_iter().for_each(|terms| terms.collected.clear())),
+        run: || {
+            stated(Check::StatementTotals, 2, |terms| {
+                of_north(terms, 2).into_iter().for_each(|terms| terms.collected.clear())
+            })
+        },
     },
     Manipulation {
         name: "statement-with-a-gap",
         how: "A site states a size one below that of the log before the statement.",
         named: "the statement",
-        run: || stated(Check::StatementPosition, 1, |terms| of_north(terms, 1).into_iter().for_each(|terms| terms.size -= 1)),
+        run: || {
+            stated(Check::StatementPosition, 1, |terms| {
+                of_north(terms, 1).into_iter().for_each(|terms| terms.size -= 1)
+            })
+        },
     },
     Manipulation {
         name: "statement-over-another-log",
         how: "A site states the root of a log that it does not publish.",
         named: "the statement",
-        run: || stated(Check::StatementPosition, 1, |terms| of_north(terms, 1).into_iter().for_each(|terms| terms.root.0[0] ^= 1)),
+        run: || {
+            stated(Check::StatementPosition, 1, |terms| {
+                of_north(terms, 1).into_iter().for_each(|terms| terms.root.0[0] ^= 1)
+            })
+        },
     },
     Manipulation {
         name: "statement-for-another-site",
         how: "A site signs its statement as the other site's.",
         named: "the statement",
-        run: || stated(Check::StatementInvalid, 1, |terms| of_north(terms, 1).into_iter().for_each(|terms| terms.place.site = SLOTTED)),
+        run: || {
+            stated(Check::StatementInvalid, 1, |terms| {
+                of_north(terms, 1).into_iter().for_each(|terms| terms.place.site = SLOTTED)
+            })
+        },
     },
     Manipulation {
         name: "statement-altered-after-signing",

@@ -170,8 +170,7 @@ fn surrender_withheld() {
 
 fn older_state() {
     let mut published = publish(|draft| {
-        let is_open =
-            |block: &Block<IssuerLeaf>| matches!(block, Block::Control(IssuerLeaf::Open(open)) if open.round == Round(2));
+        let is_open = |block: &Block<IssuerLeaf>| matches!(block, Block::Control(IssuerLeaf::Open(open)) if open.round == Round(2));
         let at = draft.issuer.iter().position(is_open).expect("round 2 opens");
         draft.issuer.truncate(at);
         draft.sites.iter_mut().for_each(|(_, blocks)| blocks.truncate(2));

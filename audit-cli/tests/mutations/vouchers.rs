@@ -158,10 +158,7 @@ pub(crate) fn push(draft: &mut Draft, (_, site): (SiteId, usize), batch: usize, 
 
 /// The positions of the acceptances of a mark.
 fn acceptances(published: &annona_protocol::audit::Published, site: usize, of: &Mark) -> Vec<u64> {
-    positions(
-        &published.sites[site].1,
-        |leaf: &SiteLeaf| matches!(leaf, SiteLeaf::Voucher(leaf) if mark(leaf) == *of),
-    )
+    positions(&published.sites[site].1, |leaf: &SiteLeaf| matches!(leaf, SiteLeaf::Voucher(leaf) if mark(leaf) == *of))
 }
 
 /// A site alters its first voucher: that is not what the issuer signed.
@@ -207,11 +204,7 @@ fn reused_elsewhere() -> Caught {
     let published = publish(|draft| push(draft, RIVER, 0, SiteLeaf::Voucher(leaf)));
     let at = logged(&published, RIVER, &SiteLeaf::Voucher(leaf));
     let row = |check| Row::site(check, RIVER).at(at).of(&mark(&leaf));
-    caught(
-        &published,
-        &[row(Check::VoucherElsewhere), row(Check::DoubleRedemption).party(Party::Voucher)],
-        &[],
-    )
+    caught(&published, &[row(Check::VoucherElsewhere), row(Check::DoubleRedemption).party(Party::Voucher)], &[])
 }
 
 fn number_skipped() -> Caught {

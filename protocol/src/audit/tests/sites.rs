@@ -136,9 +136,10 @@ fn slips_and_statements_of_a_round_that_is_not_open() {
 #[test]
 fn honest_sites_of_a_rewound_issuer() {
     let (mut published, _) = tampered(|_| {});
-    let open = positions(&published.issuer, |leaf: &IssuerLeaf| {
-        matches!(leaf, IssuerLeaf::Open(open) if open.round == Round(2))
-    });
+    let open = positions(
+        &published.issuer,
+        |leaf: &IssuerLeaf| matches!(leaf, IssuerLeaf::Open(open) if open.round == Round(2)),
+    );
     published.issuer.entries.truncate(usize::try_from(open[0]).unwrap());
     sign_again(&mut published);
     let found = rows(&run(&published));
