@@ -223,11 +223,13 @@ fn void_left_out() -> Caught {
 }
 
 fn void_without_holder() -> Caught {
-    let leaf = SiteLeaf::Void(VoidLeaf { mark: mark(&first(NORTH, 0)), ..void() });
-    assert_ne!(mark(&first(NORTH, 0)), void().mark);
+    let mut forged = void();
+    forged.mark = mark(&first(NORTH, 0));
+    assert_ne!(forged, void());
+    let leaf = SiteLeaf::Void(forged);
     let published = publish(|draft| push(draft, NORTH, 0, leaf.clone()));
     let at = logged(&published, NORTH, &leaf);
-    caught(&published, &[Row::site(Check::VoidInvalid, NORTH).at(at).of(&mark(&first(NORTH, 0)))], &[])
+    caught(&published, &[Row::site(Check::VoidInvalid, NORTH).at(at).of(&forged.mark)], &[])
 }
 
 fn void_falsified() -> Caught {
