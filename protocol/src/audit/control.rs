@@ -51,6 +51,10 @@ pub(super) struct Control {
     pub(super) rounds: BTreeMap<Round, Span>,
     pub(super) lots: BTreeMap<LotId, Approved>,
     pub(super) freezes: Vec<Freeze>,
+    /// Rounds and sites of which the issuer signed an opening pack.
+    packed: BTreeSet<(Round, SiteId)>,
+    /// Whether a version or the key list has a finding: keys may be unknown that officers meant to list.
+    pub(super) keys_in_doubt: bool,
 }
 
 /// The genesis, if a log's first entry is that of the programme.
@@ -72,7 +76,28 @@ impl Control {
             rounds: BTreeMap::new(),
             lots: BTreeMap::new(),
             freezes: Vec::new(),
+            packed: BTreeSet::new(),
+            keys_in_doubt: false,
         }
+    }
+
+    /// Takes note of which packs the issuer signed.
+    pub(super) fn note_packs(&mut self, packs: &[OpeningPack]) {
+        let key = self.programme.latest().issuer_log.key;
+        let signed = packs.iter().filter(|pack| pack.verify(&key).is_ok()).map(|pack| &pack.content.place);
+        self.packed = signed.map(|place| (place.round, place.site)).collect();
+    }
+
+    /// Who answers for what a site logs of a round that the issuer's log does not open; nobody if it does. The issuer that
+    /// signed the site's opening pack has opened the round.
+    pub(super) fn unopened(&self, site: SiteId, round: Round) -> Option<Party> {
+        let packed = self.packed.contains(&(round, site));
+        (!self.is_open(round)).then_some(if packed { Party::Issuer } else { Party::Site(site) })
+    }
+
+    /// Whether the issuer's log opens a round.
+    pub(super) fn is_open(&self, round: Round) -> bool {
+        self.rounds.contains_key(&round)
     }
 
     /// Whether a variant of an issuer's leaf is a control leaf.
@@ -193,13 +218,6 @@ impl Control {
     /// Whether a site has keys in a round that was opened: then it owes a log.
     pub(super) fn owes_a_log(&self, site: SiteId) -> bool {
         self.rounds.keys().any(|round| self.sites_with_keys(*round).contains(&site))
-    }
-
-    /// Who answers for what a site logged of a round. The opening of a round fixes its keys and its version: without it nobody can
-    /// tell what the site made up from an old copy of the issuer's log.
-    pub(super) fn answers(&self, site: SiteId, round: Option<Round>) -> Party {
-        let opened = round.is_some_and(|round| self.rounds.contains_key(&round));
-        if opened { Party::Site(site) } else { Party::Voucher }
     }
 
     /// Whether a round is closed: no draw of it can follow.

@@ -5,7 +5,8 @@
 //! fails is halved down to the culprit. The verdict is a type: [`Report::verified`]. [`audit_streamed`] is the same for logs that
 //! no memory holds.
 //!
-//! Who answers: a false leaf of a log, its signer. A voucher that two *different* sites accepted, the voucher only.
+//! Who answers: a false leaf of a log, its signer. A voucher that two *different* sites accepted, the voucher only. A true voucher
+//! of a round that the issuer's log does not open, the issuer.
 //!
 //! | number | code | a finding means |
 //! | --- | --- | --- |
@@ -86,6 +87,8 @@ mod batch;
 mod check;
 mod control;
 mod findings;
+#[cfg(any(test, feature = "hazmat"))]
+pub mod forge;
 mod grants;
 mod issuer;
 mod log;
@@ -261,12 +264,13 @@ impl<W: Workspace> Run<'_, W> {
         published: &Published<S>,
         report: &mut Report,
     ) -> Result<(), AuditError<W::Error>> {
-        let Some((issuer, control)) = self.read_control(programme, published)? else {
+        let Some((issuer, mut control)) = self.read_control(programme, published)? else {
             let name = &published.issuer.name;
             self.findings.push(Finding::new(Check::GenesisInvalid, Party::Issuer, name).at(0));
             self.notes.push(Note::NothingElseChecked);
             return Ok(());
         };
+        control.note_packs(&published.packs);
         let newest = control.programme.latest();
         let Report { totals, names, .. } = report;
         *names = names_of(newest);
@@ -342,6 +346,8 @@ impl<W: Workspace> Run<'_, W> {
         if control.programme.keys() != published.keys && !self.findings.has(Check::KeyList) {
             self.findings.push(issuer.finding(Check::KeyList));
         }
+        let doubtful = [Check::ManifestInvalid, Check::ManifestSignatures, Check::KeyList];
+        control.keys_in_doubt = doubtful.into_iter().any(|check| self.findings.has(check));
         Ok(Some((issuer, control)))
     }
 
@@ -397,7 +403,7 @@ impl<W: Workspace> Run<'_, W> {
         for of_site in sites.chunk_by(|left, right| left.site == right.site) {
             let (mut stated, mut unstated): (BTreeSet<Round>, BTreeSet<Round>) = (BTreeSet::new(), BTreeSet::new());
             for log in of_site {
-                for (round, account) in &log.accounts {
+                for (round, account) in log.accounts.iter().filter(|(round, _)| control.is_open(**round)) {
                     for (line, excess) in account.owed_past_redeemed() {
                         let finding = log.log.finding(Check::OwedPastRedeemed).round(*round);
                         self.findings.push(finding.stake(line, excess));

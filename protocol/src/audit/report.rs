@@ -69,6 +69,10 @@ impl Finding {
         Self { line: Some(line), units, ..self }
     }
 
+    pub(crate) fn of(self, party: Party) -> Self {
+        Self { party, ..self }
+    }
+
     pub(crate) fn mark(self, mark: Mark) -> Self {
         Self { mark: Some(mark), ..self }
     }

@@ -147,10 +147,10 @@ impl<'a> SiteLog<'a> {
         self.ends.contains_key(&round)
     }
 
-    /// The round for which a site logged a leaf: its batch's, which is the voucher's too if the site is honest.
-    fn round_of(&self, control: &Control, mark: &Mark, at: u64) -> Option<Round> {
-        let batch = self.log.batch_of(at).map(|batch| batch.round);
-        batch.or_else(|| control.programme.key(mark.key).map(|entry| entry.id.round))
+    /// Whether keys may be missing that officers listed for the round of a leaf: then the site need not be at fault. The opening of
+    /// a round fixes its keys; a copy of the issuer's log that ends before it may lack some.
+    fn keys_in_doubt(&self, control: &Control, at: u64) -> bool {
+        control.keys_in_doubt || self.log.batch_of(at).is_some_and(|batch| !control.is_open(batch.round))
     }
 
     /// A leaf that is late.
@@ -168,9 +168,11 @@ impl<'a> SiteLog<'a> {
         for Stated { at, statement, root } in &self.statements {
             let terms = &statement.content;
             let round = terms.place.round;
-            let party = control.answers(self.site, Some(round));
-            let mut found =
-                |check| findings.push(Finding { party, ..self.log.finding(check) }.at(*at).round(round));
+            let mut found = |check| findings.push(self.log.finding(check).at(*at).round(round));
+            if let Some(party) = control.unopened(self.site, round) {
+                findings.push(self.log.finding(Check::RoundNotOpen).at(*at).round(round).of(party));
+                continue;
+            }
             let place = control.programme.in_force(round).ok().map(|view| Place::new(&view, self.site));
             if statement.verify(&self.key).is_err() || Some(terms.place) != place {
                 found(Check::StatementInvalid);
@@ -210,6 +212,11 @@ pub(super) fn key_in_force<'a>(control: &'a Control, mark: &Mark) -> Option<(&'a
     let round = control.programme.key(mark.key)?.id.round;
     let view = control.programme.in_force(round).ok()?;
     Some((view.key(mark.key)?, view))
+}
+
+/// The entry of a voucher's key, if its round is one that the issuer's log does not open.
+fn unopened_key<'a>(control: &'a Control, mark: &Mark) -> Option<&'a KeyEntry> {
+    control.programme.key(mark.key).filter(|entry| !control.is_open(entry.id.round))
 }
 
 /// Leaves of a chunk whose proofs are checked, and the others that were decoded.
@@ -283,21 +290,27 @@ impl Reader<'_> {
 
     fn voucher(&mut self, at: u64, number: u32, mark: &Mark, holds: bool) {
         let (log, control) = (self.log, self.control);
-        let mut found = |check| self.part.found.push(stake(log.log.finding(check).at(at), control, mark));
-        let listed = key_in_force(control, mark).map(|(entry, _)| entry);
+        let own = Party::Site(log.site);
+        let mut found =
+            |check, party| self.part.found.push(stake(log.log.finding(check).at(at).of(party), control, mark));
+        let unopened = unopened_key(control, mark);
+        let listed = key_in_force(control, mark).map(|(entry, _)| entry).or(unopened);
         let valid = match listed {
             None => {
-                let party = control.answers(log.site, log.round_of(control, mark, at));
-                let finding = Finding { party, ..log.log.finding(Check::VoucherUnknownKey) };
-                self.part.found.push(stake(finding.at(at), control, mark));
+                found(Check::VoucherUnknownKey, if log.keys_in_doubt(control, at) { Party::Voucher } else { own });
                 false
             }
             Some(_) if !holds => {
-                found(Check::VoucherInvalid);
+                found(Check::VoucherInvalid, own);
                 false
             }
+            Some(_) if unopened.is_some() => {
+                // Nobody but the issuer can have signed it.
+                found(Check::RoundNotOpen, Party::Issuer);
+                true
+            }
             Some(entry) if entry.id.site.is_some_and(|bound| bound != log.site) => {
-                found(Check::VoucherElsewhere);
+                found(Check::VoucherElsewhere, own);
                 true
             }
             Some(_) => true,
@@ -307,13 +320,16 @@ impl Reader<'_> {
     }
 
     fn void(&mut self, at: u64, leaf: &VoidLeaf, holds: bool) {
-        let listed = key_in_force(self.control, &leaf.mark).map(|(entry, _)| entry);
+        let unopened = unopened_key(self.control, &leaf.mark);
+        let listed = key_in_force(self.control, &leaf.mark).map(|(entry, _)| entry).or(unopened);
         let late = listed.is_some_and(|entry| self.round(at, entry.id.round));
-        let valid = listed.is_some() && holds;
+        // Without the version in force the holder's proof cannot be checked; the acceptance has a finding.
+        let valid = unopened.is_some() || (listed.is_some() && holds);
         if !valid {
-            let party = self.control.answers(self.log.site, self.log.round_of(self.control, &leaf.mark, at));
-            let finding = Finding { party, ..self.log.log.finding(Check::VoidInvalid) };
-            self.part.found.push(stake(finding.at(at), self.control, &leaf.mark));
+            let in_doubt = listed.is_none() && self.log.keys_in_doubt(self.control, at);
+            let party = if in_doubt { Party::Voucher } else { Party::Site(self.log.site) };
+            let finding = self.log.log.finding(Check::VoidInvalid).at(at).of(party);
+            self.part.found.push(stake(finding, self.control, &leaf.mark));
         }
         let VoidLeaf { mark, number, .. } = *leaf;
         self.part.seen.push(Seen { mark, log: self.log.index, number, void: true, at, valid, late });
@@ -324,21 +340,27 @@ impl Reader<'_> {
         self.part.slips.push(SlipRecord { site, holder, log, at, what });
     }
 
+    /// A slip's leaf of a round that the issuer's log does not open.
+    fn unopened(&mut self, at: u64, round: Round) {
+        let party = self.control.unopened(self.log.site, round);
+        let finding = |party| self.log.log.finding(Check::RoundNotOpen).at(at).round(round).of(party);
+        self.part.found.extend(party.map(finding));
+    }
+
     fn owed(&mut self, at: u64, leaf: &OwedLeaf) {
         // Whether it is late shows where it is known to be the first of its holder key.
         if self.log.log.batch_of(at).is_some_and(|batch| batch.round != leaf.round) {
             self.part.found.push(self.log.log.finding(Check::LeafRound).at(at).round(leaf.round));
         }
+        self.unopened(at, leaf.round);
         let lines_ascend = leaf.lines.windows(2).all(|pair| pair[0].0 < pair[1].0);
         let view = self.control.programme.in_force(leaf.round).ok();
-        let lines_known = view.is_some_and(|view| {
+        let lines_known = view.is_none_or(|view| {
             leaf.lines.iter().all(|(line, units)| *units > Units(0) && view.header.line(*line).is_some())
         });
         let sound = lines_ascend && lines_known && !leaf.lines.is_empty() && leaf.holder.decode().is_ok();
         if !sound {
-            let party = self.control.answers(self.log.site, Some(leaf.round));
-            let finding = Finding { party, ..self.log.log.finding(Check::OwedInvalid) };
-            self.part.found.push(finding.at(at).round(leaf.round));
+            self.part.found.push(self.log.log.finding(Check::OwedInvalid).at(at).round(leaf.round));
         }
         self.slip(at, leaf.holder, SlipEvent::Owed { round: leaf.round, sound });
         // A malformed slip can have tens of thousands of lines, a sound one as many as the manifest: more count for nothing.
@@ -350,6 +372,7 @@ impl Reader<'_> {
     }
 
     fn collected(&mut self, at: u64, leaf: &CollectedLeaf) {
+        self.unopened(at, leaf.round);
         let late = self.round(at, leaf.round);
         let mut proof = [0; 64];
         proof[..32].copy_from_slice(&leaf.proof.commitment.0);

@@ -85,6 +85,8 @@ pub struct Story {
     pub(crate) members: HashMap<TicketHash, CohortMember>,
     /// A household whose draw of round 1 is in no log.
     pub unlogged: Vec<Voucher>,
+    /// The leaf that it would have.
+    pub unlogged_draw: IssuerLeaf,
 }
 
 /// Tickets of a lot, each with its place.
@@ -212,7 +214,7 @@ impl Story {
         let at_river = fixture.keys_at(1, SLOTTED, Some(Slot(0)), &[(FOOD, 6), (CASH, 40)]);
         let (c, of_c) = draw(1, &c.0, at_river);
         let (_, unlogged) = draw(1, &d.0, fixture.keys(1, &[(FOOD, 1)]));
-        shows.pop();
+        let unlogged_draw = shows.pop().expect("the draw above");
         let (swapped, swap_leaf) = swap(
             &fixture,
             1,
@@ -278,7 +280,7 @@ impl Story {
         let sites = vec![(SITE, north), (SLOTTED, river)];
         let draft =
             Draft { issuer, sites, surrendered, pack: None, freeze: None, statement: None, signed: None, header: None };
-        Self { fixture, draft, members, unlogged }
+        Self { fixture, draft, members, unlogged, unlogged_draw }
     }
 
     /// What is granted and redeemed in the true story: units by round, site and line.

@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-use super::{testing::*, *};
+use super::{forge::*, testing::*, *};
 use crate::{
     fixture::{CASH, FOOD, INFANT, SITE, SLOTTED},
     ids::{LineId, Round},
@@ -62,12 +62,6 @@ fn republished(edit: impl FnOnce(&mut Published)) -> (Published, Report) {
     (published, report)
 }
 
-/// The positions of the leaves that satisfy a predicate.
-fn positions<L: Leaf>(log: &PublishedLog, is: impl Fn(&L) -> bool) -> Vec<u64> {
-    let leaves = log.entries.iter().map(|entry| L::decode(entry).ok());
-    (0u64..).zip(leaves).filter(|(_, leaf)| leaf.as_ref().is_some_and(&is)).map(|(at, _)| at).collect()
-}
-
 /// The one position of a leaf of the issuer's log.
 fn issued(published: &Published, leaf: &IssuerLeaf) -> Option<u64> {
     let found = positions(&published.issuer, |known: &IssuerLeaf| known == leaf);
@@ -80,30 +74,9 @@ fn logged(published: &Published, site: usize, leaf: &SiteLeaf) -> Vec<u64> {
     positions(&published.sites[site].1, |known: &SiteLeaf| known == leaf)
 }
 
-/// The batches of a log that is to be.
-fn batches<L>(blocks: &mut [Block<L>]) -> Vec<&mut Vec<L>> {
-    blocks
-        .iter_mut()
-        .filter_map(|block| if let Block::Batch(_, events) = block { Some(events) } else { None })
-        .collect()
-}
-
-fn issuer_event(draft: &mut Draft, batch: usize, is: impl Fn(&IssuerLeaf) -> bool) -> &mut IssuerLeaf {
-    batches(&mut draft.issuer).swap_remove(batch).iter_mut().find(|leaf| is(leaf)).unwrap()
-}
-
-fn site_event(draft: &mut Draft, site: usize, batch: usize, is: impl Fn(&SiteLeaf) -> bool) -> &mut SiteLeaf {
-    batches(&mut draft.sites[site].1).swap_remove(batch).iter_mut().find(|leaf| is(leaf)).unwrap()
-}
-
 /// Signs a published log again, as its owner would.
 fn sign_again(published: &mut Published) {
-    let fixture = &STORY.fixture;
-    let issuer = &mut published.issuer;
-    issuer.checkpoint = checkpoint(fixture, &issuer.name, &fixture.issuer_log, &issuer.entries);
-    for ((_, log), key) in published.sites.iter_mut().zip(&fixture.site_logs) {
-        log.checkpoint = checkpoint(fixture, &log.name, key, &log.entries);
-    }
+    scramble::sign_again(&STORY, published);
 }
 
 #[test]

@@ -2,17 +2,10 @@
 
 use super::*;
 use crate::{
-    cohort::{CohortClass, CohortMember},
-    credential::{IssueProof, IssuedCommitment},
-    enrol::{EnrolContext, answer_transcript},
-    fixture::{LOT, next_version, sign_header},
-    group::{Point, PublicScalar, Scalar},
-    ids::Digest,
+    fixture::{next_version, sign_header},
+    group::Scalar,
     log::leaf::EnrolLeaf,
     programme::TicketKind,
-    secret::SecretScalar,
-    slots::Slots,
-    ticket::TicketCode,
 };
 
 fn freezes(published: &Published) -> Vec<u64> {
@@ -86,23 +79,13 @@ fn ticket_used_twice() {
 
 #[test]
 fn proofs_that_do_not_hold() {
-    let flip = |slots: &mut Digest| slots.0[0] ^= 1;
-    let (at, report) = event(0, is_enrol, |leaf| flip(&mut enrolment(leaf).slots));
+    let (at, report) = event(0, is_enrol, falsify);
     assert_eq!(rows(&report), [(Check::EnrolmentInvalid, ISSUER, at)]);
-    let (at, report) = event(1, is_roll_over, |leaf| {
-        let IssuerLeaf::RollOver(record) = leaf else { panic!("a roll-over") };
-        flip(&mut record.slots);
-    });
+    let (at, report) = event(1, is_roll_over, falsify);
     assert_eq!(rows(&report), [(Check::RollOverInvalid, ISSUER, at)]);
-    let (at, report) = event(1, is_draw, |leaf| {
-        let IssuerLeaf::Draw(leaf) = leaf else { panic!("a draw") };
-        flip(&mut leaf.challenges);
-    });
+    let (at, report) = event(1, is_draw, falsify);
     assert_eq!(rows(&report), [(Check::DrawInvalid, ISSUER, at)]);
-    let (at, report) = event(2, is_amend, |leaf| {
-        let IssuerLeaf::Amend(leaf) = leaf else { panic!("an amend") };
-        flip(&mut leaf.record.slots);
-    });
+    let (at, report) = event(2, is_amend, falsify);
     assert_eq!(rows(&report), [(Check::AmendInvalid, ISSUER, at)]);
 }
 
@@ -152,10 +135,7 @@ fn draw_of_another_rounds_keys() {
 /// The issuer gives a household more than its ticket says, in an amend.
 #[test]
 fn amend_with_another_sum() {
-    let (at, report) = event(2, is_amend, |leaf| {
-        let IssuerLeaf::Amend(leaf) = leaf else { panic!("an amend") };
-        leaf.added = Point::generator();
-    });
+    let (at, report) = event(2, is_amend, amend_otherwise);
     let freeze = freezes(&STORY.draft.publish(&STORY, &mut rng()))[1];
     let expected = [(Check::AmendInvalid, ISSUER, at), (Check::OpeningInvalid, ISSUER, Some(freeze))];
     assert_eq!(rows(&report), expected);
@@ -163,10 +143,7 @@ fn amend_with_another_sum() {
 
 #[test]
 fn swap_without_the_holder() {
-    let (at, report) = event(1, is_swap, |leaf| {
-        let IssuerLeaf::Swap(leaf) = leaf else { panic!("a swap") };
-        leaf.holder.response.0 += Scalar::ONE;
-    });
+    let (at, report) = event(1, is_swap, falsify);
     let freeze = freezes(&STORY.draft.publish(&STORY, &mut rng()))[0];
     // What was not swapped does not belong into the pack.
     let expected = [(Check::PackSwapped, ISSUER, Some(freeze)), (Check::SwapInvalid, ISSUER, at)];
@@ -218,10 +195,8 @@ fn one_e_for_two_credentials() {
     let (published, report) = tampered(|draft| {
         let events = batches(&mut draft.issuer).swap_remove(1);
         let mut shows = events.iter_mut().filter(|leaf| is_roll_over(leaf));
-        let (Some(IssuerLeaf::RollOver(one)), Some(IssuerLeaf::RollOver(two))) = (shows.next(), shows.next()) else {
-            panic!("two roll-overs")
-        };
-        two.e = one.e;
+        let (Some(one), Some(two)) = (shows.next(), shows.next()) else { panic!("two roll-overs") };
+        reuse_e(two, one);
     });
     let rows = rows(&report);
     assert_eq!(rows.iter().map(|row| row.0).collect::<Vec<_>>(), [Check::RollOverInvalid, Check::EReused]);
@@ -302,37 +277,9 @@ fn cohort_too_small() {
 fn attributes_beyond_the_schema() {
     let mut rng = ChaCha20Rng::seed_from_u64(77);
     let mut story = Story::new(&mut rng);
-    let fixture = &story.fixture;
-    let programme = &fixture.programme;
-    // The fourth household's ticket is used for the inflated one.
-    let blocks = &mut story.draft.issuer;
-    let place = enrolment(&mut batches(blocks).swap_remove(0)[3]).ticket.clone();
-    let (_, request) = EnrolContext::new(
-        programme,
-        TicketKind::Enrol,
-        TicketCode::random(&mut rng),
-        Slots::random(8, &mut rng),
-        &mut rng,
-    )
-    .unwrap();
-    let IssuerLeaf::Enrol(mut leaf) = batches(blocks).swap_remove(0)[3].clone() else { panic!("an enrolment") };
-    drop(request);
-    let rho = SecretScalar::random(&mut rng);
-    let class = CohortClass { amend: false, expires: Round(12), drawn: Round(0) };
-    let mut values = vec![0; usize::from(programme.parameters().arity()) - 1];
-    values[0] = 12;
-    values[usize::from(programme.schema().attribute(0)) - 2] = 100;
-    let member = CohortMember::new(class, *rho.expose(), values);
-    let b = IssuedCommitment::b(&leaf.commitment, Some(&member.commitment(programme.parameters()))).unwrap();
-    let issued = IssuedCommitment::sign(&fixture.issuer, b).unwrap();
-    let mut transcript = answer_transcript(programme, &place.hash, &leaf.commitment, LOT, Round(12));
-    leaf.proof = IssueProof::prove(&fixture.issuer, &issued, None, &mut transcript, &mut rng).unwrap();
-    (leaf.b, leaf.a, leaf.e) = (issued.b, issued.a, PublicScalar(issued.e));
-    batches(blocks).swap_remove(0)[3] = IssuerLeaf::Enrol(leaf);
-    story.members.insert(place.hash, member);
-
+    inflate(&mut story, 100, &mut rng);
     let published = story.draft.publish(&story, &mut rng);
-    let report = audit(programme.id(), &published, &mut rng, &|_| {});
+    let report = audit(story.fixture.programme.id(), &published, &mut rng, &|_| {});
     let freeze = freezes(&published)[0];
     assert_eq!(rows(&report), [(Check::OpeningBeyondSchema, ISSUER, Some(freeze))]);
 }
