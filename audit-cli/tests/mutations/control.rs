@@ -18,7 +18,7 @@ use annona_protocol::{
 
 use super::{
     harness::*,
-    issuer::{is_amend, is_enrol, is_swap},
+    issuer::{is_amend, is_draw, is_enrol, is_swap},
 };
 
 pub(crate) const ALL: &[Manipulation] = &[
@@ -121,6 +121,12 @@ pub(crate) const ALL: &[Manipulation] = &[
         how: "An issuer closes a round that was never frozen.",
         named: "the close",
         run: closed_unfrozen,
+    },
+    Manipulation {
+        name: "drawn-after-the-close",
+        how: "An issuer logs a draw of a round behind its close, when its keys are said to be gone.",
+        named: "the draw",
+        run: drawn_late,
     },
     Manipulation {
         name: "amended-after-the-close",
@@ -268,6 +274,17 @@ fn closed_unfrozen() -> Caught {
     let close = IssuerLeaf::Close(CloseLeaf { round: Round(3) });
     let published = publish(|draft| draft.issuer.extend([open(3, manifest()), close.clone()].map(Block::Control)));
     caught(&published, &[Row::issuer(Check::CloseInvalid).at(issued(&published, &close))], &[])
+}
+
+fn drawn_late() -> Caught {
+    let leaf = issuer_event(&mut story().draft.clone(), 1, is_draw).clone();
+    let published = publish(|draft| {
+        batches(&mut draft.issuer).swap_remove(1).retain(|known| *known != leaf);
+        let is_close = |block: &Block<IssuerLeaf>| matches!(block, Block::Control(IssuerLeaf::Close(close)) if close.round == Round(1));
+        let close = draft.issuer.iter().position(is_close).expect("round 1 closes");
+        draft.issuer.insert(close + 1, Block::Batch(Round(1), vec![leaf.clone()]));
+    });
+    caught(&published, &[Row::issuer(Check::RoundClosed).at(issued(&published, &leaf)).round(1)], &[])
 }
 
 fn amended_late() -> Caught {

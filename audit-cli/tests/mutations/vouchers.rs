@@ -306,6 +306,37 @@ fn after_statement() -> Caught {
     caught(&published, &[Row::site(Check::AfterStatement, NORTH).at(at).round(1)], &[])
 }
 
+/// An expectation that is not met fails: one finding more or less, another party, log, leaf, round, line, voucher or other units.
+#[test]
+fn wrong_expectations_fail() {
+    let mut forged = first(RIVER, 0);
+    forged.voucher.shown.s.0 += Scalar::ONE;
+    let published = publish(|draft| *site_event(draft, 1, 0, is_voucher) = SiteLeaf::Voucher(forged));
+    let (folder, of) = (Folder::of(&published), mark(&forged));
+    let row = Row::site(Check::VoucherInvalid, RIVER).at(logged(&published, RIVER, &SiteLeaf::Voucher(forged))).of(&of);
+    let only = std::slice::from_ref(&row);
+    folder.caught(only, &[]);
+    let other = mark(&first(NORTH, 0));
+    let wrong: [&[Row]; 10] = [
+        &[],
+        &[row.clone(), row.clone()],
+        &[row.clone().party(Party::Issuer)],
+        &[row.clone().log("elsewhere")],
+        &[row.clone().at(0).at(u64::MAX)],
+        &[row.clone().round(2)],
+        &[row.clone().stake(CASH, units(&of))],
+        &[row.clone().stake(FOOD, units(&of) + 1)],
+        &[row.clone().mark(&other)],
+        &[Row::site(Check::VoucherElsewhere, RIVER).of(&of)],
+    ];
+    for rows in wrong {
+        assert!(std::panic::catch_unwind(|| folder.caught(rows, &[])).is_err(), "{rows:?}");
+    }
+    assert!(std::panic::catch_unwind(|| folder.caught(only, only)).is_err());
+    assert!(std::panic::catch_unwind(|| Folder::of(truth()).refused(&[])).is_err());
+    assert!(std::panic::catch_unwind(|| folder.assert_verified()).is_err());
+}
+
 /// Food vouchers are what is forged above, so that `voucher-under-a-better-key` says what it does.
 #[test]
 fn the_first_voucher_is_food() {
