@@ -274,6 +274,7 @@ fn junk_does_not_crowd_out_a_proof() {
     write_site(&home.path("published"), &long(300, usize::MAX));
     home.honest();
     let junk = home.stick("junk");
+    write_site(&junk, &long(300, usize::MAX));
     for index in 0..100 {
         write(junk.join(format!("packs/{index}.bin")), format!("junk {index}").as_bytes());
     }
@@ -324,12 +325,13 @@ fn an_audit_follows_no_link() {
         let text = error.to_string();
         assert!(text.contains("no plain file") && text.contains(stick.join(link).to_str().unwrap()), "{link}: {text}");
         assert!(annona_audit::load(&stick).is_err(), "{link}");
-        if *link != "logs/site-2/tile/0" && *link != "keys.bin" {
-            // The mirror takes what it can, and nothing behind the link.
+        // The mirror takes what it can, and nothing behind the link: it needs neither hash tiles nor, beside an announcement, these.
+        if !matches!(*link, "logs/site-2/tile/0" | "keys.bin" | "logs/issuer/checkpoint") {
             let folder = home.path(&format!("mirror-{at}"));
-            let outcome = mirror(&folder, &options(&[&stick]), &AtomicBool::new(false));
-            let (issuer, packs) = (folder.join("logs/issuer/checkpoint"), folder.join("packs"));
-            assert!(if *link == "packs" { !packs.exists() } else { !issuer.exists() }, "{link}: {outcome:?}");
+            let outcome = mirror(&folder, &options(&[&stick]), &AtomicBool::new(false)).unwrap();
+            let behind = folder.join(if *link == "packs" { "packs" } else { "logs/issuer/checkpoint" });
+            assert!(!behind.exists(), "{link}: {outcome:?}");
+            assert!(!outcome.faults.is_empty() || !outcome.unreached.is_empty(), "{link}: {outcome:?}");
         }
     }
     // The folder itself may be one.
@@ -535,6 +537,26 @@ fn a_second_pack_is_kept_and_a_third_is_not() {
         let true_one = &STORY.1.packs[0];
         assert!(packs[pack_name(true_one).strip_prefix("packs/").unwrap()] == true_one.encode());
     }
+}
+
+/// Anybody can write a surrender that does not verify, and a holder any number of one voucher.
+#[test]
+fn surrendered_vouchers_are_verified_and_taken_once() {
+    let home = Home::new();
+    let stick = home.stick("stick");
+    let true_one = &STORY.1.surrendered[0];
+    let mut bad = *true_one;
+    bad.voucher.shown.key.0 ^= 1;
+    for (at, surrender) in [true_one, true_one, &bad].into_iter().enumerate() {
+        write(stick.join(format!("surrendered/{at}.bin")), &surrender.encode());
+    }
+    write(stick.join("surrendered/junk.bin"), b"junk");
+    let outcome = home.run(&options(&[&stick]));
+    assert!(outcome.faults.is_empty() && outcome.unreached.is_empty(), "{outcome:?}");
+    let kept: Vec<_> = fs::read_dir(home.mirror().join("surrendered")).unwrap().collect();
+    assert_eq!(kept.len(), 1);
+    assert!(fs::read(kept[0].as_ref().unwrap().path()).unwrap() == true_one.encode());
+    home.assert_verified();
 }
 
 /// The mirror says what it could not use.

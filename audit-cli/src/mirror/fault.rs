@@ -35,9 +35,9 @@ pub enum FaultKind {
     Announcement,
     /// Officers signed two versions of one number.
     ManifestForked,
-    /// The key list does not begin with the one before.
+    /// The key list is not the one that the manifest fixes.
     KeysChanged,
-    /// A pack is malformed, or not the one that the freeze fixes.
+    /// A pack is not the issuer's for this programme, or not the one that the freeze fixes.
     PackDiffers,
 }
 
@@ -69,8 +69,10 @@ impl FaultKind {
             Self::Checkpoint => "the checkpoint is not signed by its log, or too few witnesses cosigned it",
             Self::Announcement => "the announcement does not hold, or is of another programme",
             Self::ManifestForked => "the officers signed two versions of one number",
-            Self::KeysChanged => "the key list does not begin with the one before",
-            Self::PackDiffers => "an opening pack is not the one that the freeze fixes",
+            Self::KeysChanged => "the key list is not the one that the manifest fixes",
+            Self::PackDiffers => {
+                "an opening pack is not the issuer's for this programme, or not the one that the freeze fixes"
+            }
         }
     }
 }

@@ -240,10 +240,8 @@ impl Mirror<'_> {
                 let taken = self.take_log(&chain, &log, &Source::folder(folder, &log.folder));
                 taken.or_else(|error| self.missed(&folder.display().to_string(), error))?;
             }
-            let taken = self.take_surrendered(folder);
-            taken.or_else(|error| self.missed(&folder.display().to_string(), error))?;
         }
-        self.take_packs(&chain)?;
+        self.take_files(&chain)?;
         let sizes = self.sizes(Some(&chain))?;
         self.outcome.logs = sizes
             .into_iter()
@@ -272,7 +270,7 @@ impl Mirror<'_> {
         let mut sizes = Vec::new();
         for log in chain.map(Chain::logs).unwrap_or_default() {
             let path = self.folder.join("logs").join(&log.folder).join("checkpoint");
-            if let Some(checkpoint) = files::read(&path, MAX_MESSAGE)?.and_then(|note| log::parsed(&note)) {
+            if let Some(checkpoint) = files::read(&path, MAX_NOTE_BYTES)?.and_then(|note| log::parsed(&note)) {
                 sizes.push((log, checkpoint.size()));
             }
         }
@@ -318,6 +316,10 @@ impl Mirror<'_> {
             return self.missed(name, MirrorError::NoKeys { path: name.into() });
         }
         let keys = (has_keys && offer.is_of(known.as_ref())).then(|| keys_to_bytes(&offer.keys));
+        if let (Some(keys), false) = (&keys, is_newer) {
+            // The manifest that is here fixes them, whatever becomes of the offered log.
+            self.put("keys.bin", keys, true)?;
+        }
         let newest = if is_newer { offer.chain } else { known.clone().expect("it is not newer than nothing") };
         let log = newest.logs().remove(0);
         let source = match url {

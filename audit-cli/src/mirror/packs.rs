@@ -6,20 +6,22 @@
 use std::{collections::BTreeMap, path::Path};
 
 use annona_protocol::{
+    audit::keys_from_bytes,
     ids::{Digest, Round, SiteId},
     log::{
-        leaf::{FreezeLeaf, IssuerLeaf, MAX_LEAF_BYTES},
+        leaf::{FreezeLeaf, IssuerLeaf, MAX_LEAF_BYTES, OpenLeaf},
         merkle::leaf_hash,
         note::MAX_NOTE_BYTES,
         tile::{TileKind, decode_bundle, paths},
     },
+    programme::Programme,
     redeem::Surrender,
     slip::OpeningPack,
     wire::Message as _,
 };
 
 use super::{
-    FaultKind, MAX_MESSAGE, Mirror, MirrorError, files, foreign,
+    FaultKind, MAX_ANNOUNCEMENT, MAX_MESSAGE, Mirror, MirrorError, files, foreign,
     log::{self, Accusation},
     source::{MAX_BUNDLE, Source},
 };
@@ -32,8 +34,13 @@ const MAX_WAITING: (usize, usize) = (2, 1024);
 /// Where they wait.
 const WAITING: &str = ".mirror/packs";
 
-/// The digests of packs by round, as the first freeze of each fixes them.
-type Freezes = BTreeMap<Round, Vec<(SiteId, Digest)>>;
+/// What the issuer's log here says of rounds.
+#[derive(Default)]
+struct Facts {
+    openings: Vec<OpenLeaf>,
+    /// The digests of packs by round, as the first freeze of each fixes them.
+    freezes: BTreeMap<Round, Vec<(SiteId, Digest)>>,
+}
 
 /// What a pack is to a mirror.
 enum Kind {
@@ -48,42 +55,44 @@ enum Kind {
 }
 
 impl Mirror<'_> {
-    /// The packs of all folders, of every freeze from the issuer's server, and those that waited.
-    pub(super) fn take_packs(&mut self, chain: &Chain) -> Result<(), MirrorError> {
+    /// The packs of all folders, of every freeze from the issuer's server, and those that waited; the folders' surrendered
+    /// vouchers.
+    pub(super) fn take_files(&mut self, chain: &Chain) -> Result<(), MirrorError> {
         let options = self.options;
-        let freezes = self.freezes()?;
+        let facts = self.facts()?;
         for folder in &options.folders {
-            let taken = self.packs_of(chain, &freezes, folder);
+            let taken = self.packs_of(chain, &facts, folder);
+            let taken = taken.and_then(|()| self.surrendered_of(chain, &facts, folder));
             taken.or_else(|error| self.missed(&folder.display().to_string(), error))?;
         }
         if let Some(url) = &options.issuer {
-            let taken = self.packs_from(chain, &freezes, url);
+            let taken = self.packs_from(chain, &facts, url);
             taken.or_else(|error| self.missed(url, error))?;
         }
         for path in files::list(&self.folder.join(WAITING))? {
             let bytes = files::read(&path, MAX_MESSAGE)?.unwrap_or_default();
-            if matches!(self.kind(chain, &freezes, &bytes), (_, Kind::Early)) {
+            if matches!(self.kind(chain, &facts, &bytes), (_, Kind::Early)) {
                 continue;
             }
-            self.take_pack(chain, &freezes, &bytes)?;
+            self.take_pack(chain, &facts, &bytes)?;
             files::remove(&path)?;
         }
         Ok(())
     }
 
-    fn packs_of(&mut self, chain: &Chain, freezes: &Freezes, folder: &Path) -> Result<(), MirrorError> {
+    fn packs_of(&mut self, chain: &Chain, facts: &Facts, folder: &Path) -> Result<(), MirrorError> {
         for path in files::list_below(folder, "packs").map_err(foreign)?.into_iter().filter(|path| is_message(path)) {
             if let Some(bytes) = files::read(&path, MAX_MESSAGE).map_err(foreign)? {
-                self.take_pack(chain, freezes, &bytes)?;
+                self.take_pack(chain, facts, &bytes)?;
             }
         }
         Ok(())
     }
 
-    fn packs_from(&mut self, chain: &Chain, freezes: &Freezes, url: &str) -> Result<(), MirrorError> {
+    fn packs_from(&mut self, chain: &Chain, facts: &Facts, url: &str) -> Result<(), MirrorError> {
         let log = chain.logs().remove(0);
         let source = Source::web(url, log.key.key, &self.options.transport)?;
-        for (round, packs) in freezes {
+        for (round, packs) in &facts.freezes {
             for (site, digest) in packs {
                 let is_fixed = |bytes: &[u8]| OpeningPack::decode(bytes).is_ok_and(|pack| pack.digest() == *digest);
                 let own = files::read(&self.folder.join(pack_name(*round, *site)), MAX_MESSAGE)?;
@@ -92,42 +101,45 @@ impl Mirror<'_> {
                 }
                 let bytes = source.message(&format!("/v1/packs/{}/{}", round.0, site.0))?;
                 let Some(bytes) = bytes else { continue };
-                if !is_fixed(&bytes) && matches!(self.kind(chain, freezes, &bytes), (_, Kind::Fixed | Kind::Early)) {
+                if !is_fixed(&bytes) && matches!(self.kind(chain, facts, &bytes), (_, Kind::Fixed | Kind::Early)) {
                     // True, but of another place than the server was asked for.
                     self.accuse_pack(&bytes)?;
                 } else {
-                    self.take_pack(chain, freezes, &bytes)?;
+                    self.take_pack(chain, facts, &bytes)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// The freezes of the issuer's log here.
-    fn freezes(&self) -> Result<Freezes, MirrorError> {
+    fn facts(&self) -> Result<Facts, MirrorError> {
+        let mut facts = Facts::default();
         let folder = self.folder.join("logs/issuer");
-        let Some(note) = files::read(&folder.join("checkpoint"), MAX_NOTE_BYTES)? else { return Ok(Freezes::new()) };
+        let Some(note) = files::read(&folder.join("checkpoint"), MAX_NOTE_BYTES)? else { return Ok(facts) };
         let size = log::parsed(&note).map_or(0, |checkpoint| checkpoint.size());
-        let mut freezes = Freezes::new();
         for path in paths(size).take_while(|path| path.kind() == TileKind::Entries) {
             let bytes = files::read(&folder.join(path.to_string()), MAX_BUNDLE)?;
             let entries = bytes.and_then(|bytes| decode_bundle(&bytes, path.width()));
             let entries = entries.ok_or_else(|| MirrorError::Damaged { path: folder.clone() })?;
             for entry in entries.iter().filter(|entry| entry.len() <= MAX_LEAF_BYTES) {
-                if let Ok(IssuerLeaf::Freeze(FreezeLeaf { round, packs, .. })) = IssuerLeaf::decode(entry) {
-                    freezes.entry(round).or_insert(packs);
+                match IssuerLeaf::decode(entry) {
+                    Ok(IssuerLeaf::Open(leaf)) => facts.openings.push(leaf),
+                    Ok(IssuerLeaf::Freeze(FreezeLeaf { round, packs, .. })) => {
+                        facts.freezes.entry(round).or_insert(packs);
+                    }
+                    _ => {}
                 }
             }
         }
-        Ok(freezes)
+        Ok(facts)
     }
 
-    fn kind(&self, chain: &Chain, freezes: &Freezes, bytes: &[u8]) -> (Option<OpeningPack>, Kind) {
+    fn kind(&self, chain: &Chain, facts: &Facts, bytes: &[u8]) -> (Option<OpeningPack>, Kind) {
         let Ok(pack) = OpeningPack::decode(bytes) else { return (None, Kind::Foreign) };
         let place = pack.content.place;
         let header = chain.newest();
         let is_own = place.programme == self.options.programme && pack.verify(&header.issuer_log.key).is_ok();
-        let kind = match freezes.get(&place.round) {
+        let kind = match facts.freezes.get(&place.round) {
             _ if !is_own => Kind::Foreign,
             None => Kind::Early,
             Some(listed) if listed.contains(&(place.site, pack.digest())) => Kind::Fixed,
@@ -138,8 +150,8 @@ impl Mirror<'_> {
     }
 
     /// Keeps a pack that the issuer signed, also a second one for the same place: the audit has to see both.
-    fn take_pack(&mut self, chain: &Chain, freezes: &Freezes, bytes: &[u8]) -> Result<(), MirrorError> {
-        let (Some(pack), kind) = self.kind(chain, freezes, bytes) else { return self.accuse_pack(bytes) };
+    fn take_pack(&mut self, chain: &Chain, facts: &Facts, bytes: &[u8]) -> Result<(), MirrorError> {
+        let (Some(pack), kind) = self.kind(chain, facts, bytes) else { return self.accuse_pack(bytes) };
         let name = pack_name(pack.content.place.round, pack.content.place.site);
         match kind {
             Kind::Fixed => {
@@ -186,17 +198,44 @@ impl Mirror<'_> {
         }
     }
 
-    /// The surrendered vouchers of a folder.
-    pub(super) fn take_surrendered(&mut self, folder: &Path) -> Result<(), MirrorError> {
+    /// The surrendered vouchers of a folder that verify, one file a voucher: a stranger can write any number of others.
+    fn surrendered_of(&mut self, chain: &Chain, facts: &Facts, folder: &Path) -> Result<(), MirrorError> {
         let paths = files::list_below(folder, "surrendered").map_err(foreign)?;
+        let mut programme = None;
         for path in paths.into_iter().filter(|path| is_message(path)) {
             let bytes = files::read(&path, MAX_MESSAGE).map_err(foreign)?.unwrap_or_default();
             let Ok(surrender) = Surrender::decode(&bytes) else { continue };
-            // Named by content: what a stick calls it is a stranger's text.
-            let name = format!("surrendered/{}.bin", leaf_hash(&surrender.encode()));
-            self.put(&name, &bytes, false)?;
+            let mark = surrender.voucher.shown.mark();
+            // Named by the voucher: what a stick calls it is a stranger's text.
+            let named = [&mark.key.0.to_be_bytes()[..], &mark.holder.0].concat();
+            let name = format!("surrendered/{}.bin", leaf_hash(&named));
+            if self.folder.join(&name).exists() {
+                continue;
+            }
+            let programme = match &mut programme {
+                Some(programme) => programme,
+                none => none.insert(self.programme(chain, facts)?),
+            };
+            let round = programme.key(mark.key).map(|entry| entry.id.round);
+            let view = round.and_then(|round| programme.in_force(round).ok());
+            if view.is_some_and(|view| surrender.verify(&view).is_ok()) {
+                self.put(&name, &bytes, false)?;
+            }
         }
         Ok(())
+    }
+
+    /// The programme as the mirror has it.
+    fn programme(&self, chain: &Chain, facts: &Facts) -> Result<Programme, MirrorError> {
+        let no_keys = || MirrorError::NoKeys { path: self.folder.to_owned() };
+        let bytes = files::read(&self.folder.join("keys.bin"), MAX_ANNOUNCEMENT)?.ok_or_else(no_keys)?;
+        let keys = keys_from_bytes(&bytes).map_err(|_| no_keys())?;
+        let mut programme = Programme::new(chain.versions(), keys).map_err(|_| no_keys())?;
+        for OpenLeaf { round, manifest } in &facts.openings {
+            // A false opening opens nothing: the audit names it.
+            let _refused = programme.open_round(*round, *manifest);
+        }
+        Ok(programme)
     }
 }
 
