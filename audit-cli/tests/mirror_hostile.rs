@@ -5,10 +5,13 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpListener,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
     sync::{LazyLock, atomic::AtomicBool},
+    thread,
 };
 
 use annona_audit::{
@@ -537,6 +540,66 @@ fn a_second_pack_is_kept_and_a_third_is_not() {
         let true_one = &STORY.1.packs[0];
         assert!(packs[pack_name(true_one).strip_prefix("packs/").unwrap()] == true_one.encode());
     }
+}
+
+/// What an earlier run kept under the name of the true one, before there was a freeze.
+#[test]
+fn the_pack_that_the_freeze_fixes_gets_its_name() {
+    let home = Home::new();
+    home.honest();
+    let (name, other) = (pack_name(&STORY.1.packs[0]), signed(|terms| terms.size += 1).encode());
+    fs::write(home.mirror().join(&name), &other).unwrap();
+    home.honest();
+    assert!(fs::read(home.mirror().join(&name)).unwrap() == STORY.1.packs[0].encode());
+    let packs = home.packs();
+    assert_eq!(packs.len(), STORY.1.packs.len() + 1);
+    assert!(packs.values().any(|pack| *pack == other), "an audit still sees both");
+}
+
+/// Serves a published folder as the node has it; `packs` says what file stands for a pack that is asked for.
+fn serve(published: PathBuf, packs: impl Fn(&str) -> String + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let Some(Ok(request)) = lines.next() else { continue };
+            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            let path = request.split(' ').nth(1).unwrap();
+            let file = match (path.strip_prefix("/log/"), path.strip_prefix("/v1/packs/")) {
+                (Some(below), _) => format!("logs/issuer/{below}"),
+                (_, Some(place)) => packs(place),
+                _ => "announcement.bin".to_owned(),
+            };
+            let body = fs::read(published.join(file)).unwrap();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            // Who asked may be gone: that is its test's to say.
+            drop(stream.write_all(&[head.as_bytes(), &body].concat()));
+        }
+    });
+    url
+}
+
+#[test]
+fn a_server_that_gives_other_packs_is_named() {
+    let home = Home::new();
+    let published = home.path("published");
+    let other = signed(|terms| terms.size += 1);
+    write(published.join("other.bin"), &other.encode());
+    let honest = |place: &str| format!("packs/round-{}.bin", place.replace('/', "-site-"));
+    let of_another_place = move |_: &str| honest("1/2");
+    let of_this_place = move |place: &str| if place == "1/1" { "other.bin".into() } else { honest(place) };
+    let run = |url| home.run(&Options { issuer: Some(url), ..options(&[]) });
+    let outcome = run(serve(published.clone(), of_another_place));
+    assert_eq!(kinds(&outcome), [FaultKind::PackDiffers; 3]);
+    assert_eq!(home.packs().into_keys().collect::<Vec<_>>(), ["round-1-site-2.bin"]);
+    let outcome = run(serve(published.clone(), of_this_place));
+    assert_eq!(kinds(&outcome), [FaultKind::PackDiffers]);
+    assert!(home.packs().values().any(|pack| *pack == other.encode()));
+    let outcome = run(serve(published, honest));
+    assert!(outcome.faults.is_empty(), "{outcome:?}");
+    assert_eq!(home.packs().len(), STORY.1.packs.len() + 1);
 }
 
 /// Anybody can write a surrender that does not verify, and a holder any number of one voucher.
