@@ -1,8 +1,9 @@
 //! Files that are there whole or not at all, and files of others that are read within bounds.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io::{self, Read as _, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -40,19 +41,68 @@ pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> FileError + '_ {
 
 /// Reads a plain file of at most `limit` bytes; none if there is none.
 pub(crate) fn read(path: &Path, limit: usize) -> Result<Option<Vec<u8>>, FileError> {
-    let absent = |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
-    match fs::symlink_metadata(path) {
-        Err(error) if absent(&error) => return Ok(None),
-        Err(error) => return Err(at(path)(error)),
-        Ok(about) if !about.is_file() => return Err(FileError::Plain { path: path.to_owned() }),
-        Ok(_) => {}
+    let Some(about) = about(path)? else { return Ok(None) };
+    if about.len() > limit as u64 {
+        return Err(FileError::Long { path: path.to_owned(), limit });
     }
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(limit as u64 + 1).read_to_end(&mut bytes)).map_err(at(path))?;
+    let file = File::open(path).map_err(at(path))?;
+    let opened = file.metadata().map_err(at(path))?;
+    // Somebody may have put a link there meanwhile.
+    if (opened.dev(), opened.ino()) != (about.dev(), about.ino()) {
+        return Err(FileError::Plain { path: path.to_owned() });
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(about.len()).unwrap_or(limit));
+    file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(at(path))?;
     if bytes.len() > limit { Err(FileError::Long { path: path.to_owned(), limit }) } else { Ok(Some(bytes)) }
 }
 
-/// The plain files of a folder in the order of their names, without hidden ones; none if there is no such folder.
+/// What is at a path, if that is a plain file; none if nothing is.
+fn about(path: &Path) -> Result<Option<Metadata>, FileError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(at(path)(error)),
+        Ok(about) if about.is_file() => Ok(Some(about)),
+        Ok(_) => Err(FileError::Plain { path: path.to_owned() }),
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Reads a plain file below a folder of somebody else's, who may have put links on the way: none is followed. `folder` itself
+/// may be one, as its owner here chose it. None if there is no such file.
+pub(crate) fn read_below(folder: &Path, below: &str, limit: usize) -> Result<Option<Vec<u8>>, FileError> {
+    let (way, name) = below.rsplit_once('/').unwrap_or(("", below));
+    match folder_below(folder, way)? {
+        Some(found) => read(&found.join(name), limit),
+        None => Ok(None),
+    }
+}
+
+/// What is in a folder below a folder of somebody else's, as [`list`]; none if there is no such folder.
+pub(crate) fn list_below(folder: &Path, below: &str) -> Result<Vec<PathBuf>, FileError> {
+    folder_below(folder, below)?.map_or_else(|| Ok(Vec::new()), |found| list(&found))
+}
+
+/// The path of a folder below another, if every part of it is a folder and no link; none if there is none.
+pub(crate) fn folder_below(folder: &Path, below: &str) -> Result<Option<PathBuf>, FileError> {
+    let mut path = folder.to_owned();
+    for part in below.split('/').filter(|part| !part.is_empty()) {
+        path.push(part);
+        match fs::symlink_metadata(&path) {
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return Err(at(&path)(error)),
+            Ok(about) if about.is_dir() => {}
+            // A plain file in place of a folder: what is below it is absent.
+            Ok(about) if about.is_file() => return Ok(None),
+            Ok(_) => return Err(FileError::Plain { path }),
+        }
+    }
+    Ok(Some(path))
+}
+
+/// What is in a folder in the order of names, without what is hidden; none if there is no such folder.
 pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

@@ -10,11 +10,14 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use annona_protocol::log::{
-    Checkpoint, SignedNote, TilePath, TreeHash,
-    merkle::{self, leaf_hash},
-    note::MAX_NOTE_BYTES,
-    tile::{TILE_WIDTH, TileKind, decode_bundle, decode_hashes, encode_bundle, paths, paths_between},
+use annona_protocol::{
+    log::{
+        Checkpoint, SignedNote, TilePath, TreeHash,
+        merkle::{self, leaf_hash},
+        note::MAX_NOTE_BYTES,
+        tile::{TILE_WIDTH, TileKind, decode_bundle, decode_hashes, encode_bundle, paths, paths_between},
+    },
+    programme::Header,
 };
 
 use super::{
@@ -41,8 +44,11 @@ pub(crate) struct Held {
 /// What came of a source's checkpoint.
 #[derive(Debug)]
 pub(crate) enum Step {
-    Same,
-    Grew,
+    /// The tree is here.
+    Held {
+        /// How many leaves were here before.
+        before: u64,
+    },
     /// A folder with an older state: nothing to take.
     Older,
     /// The log, or whoever serves it, is at fault; the files here are untouched.
@@ -105,7 +111,7 @@ fn local<T>(
     decode: fn(&[u8], u16) -> Option<Vec<T>>,
 ) -> Result<Option<Vec<T>>, FileError> {
     for found in [path, path.full()] {
-        if let Some(bytes) = files::read(&folder.join(found.to_string()), limit)? {
+        if let Some(bytes) = files::read_below(folder, &found.to_string(), limit)? {
             let items = decode(&bytes, found.width());
             return Ok(items.map(|mut items| {
                 items.truncate(path.width().into());
@@ -154,13 +160,30 @@ impl LogCopy<'_> {
                             ..Accusation::new(kind, &[&held.note, &text])
                         })
                     }
-                    None if new.size() == have => Step::Same,
+                    None if new.size() == have => {
+                        self.improve(held, &text)?;
+                        self.tidy(have)?;
+                        Step::Held { before: have }
+                    }
                     None if source.is_live() => Step::Fault(Accusation::new(FaultKind::WentBack, &[&held.note, &text])),
                     None => Step::Older,
                 },
             );
         }
         self.grow(source, held.as_ref(), new, &text)
+    }
+
+    /// Takes a note of the tree that is here, if it is cosigned as a newer manifest version asks for than ours is: witnesses change,
+    /// and `--uncosigned` takes notes without any.
+    fn improve(&self, held: &Held, note: &str) -> Result<(), MirrorError> {
+        let version = |note: &str| {
+            let holds = |header: &Header| header.verify_checkpoint(note.as_bytes(), &self.log.key).is_ok();
+            self.chain.versions().iter().rposition(|version| holds(&version.header))
+        };
+        if note != held.note && version(note) > version(&held.note) {
+            files::replace(&self.folder.join("checkpoint"), note.as_bytes())?;
+        }
+        Ok(())
     }
 
     fn grow(&self, source: &Source, held: Option<&Held>, new: &Checkpoint, note: &str) -> Result<Step, MirrorError> {
@@ -174,7 +197,7 @@ impl LogCopy<'_> {
         match outcome {
             Ok(all) => {
                 self.place(leaves.len() as u64, &all, note)?;
-                Ok(Step::Grew)
+                Ok(Step::Held { before: leaves.len() as u64 })
             }
             Err(unfit) => {
                 if self.stage.exists() {
@@ -330,9 +353,14 @@ impl LogCopy<'_> {
         Ok(None)
     }
 
-    /// Fetches every file of what is here again: the first that differs, or is gone, is a fault.
-    pub(crate) fn recheck(&self, source: &Source, held: &Held) -> Result<Option<Accusation>, MirrorError> {
-        for path in paths(held.checkpoint.size()) {
+    /// Fetches every file again that was here when there were `before` leaves, and the hash tiles, which were made here: the first
+    /// that differs, or is gone, is a fault.
+    pub(crate) fn recheck(&self, source: &Source, before: u64) -> Result<Option<Accusation>, MirrorError> {
+        let Some(held) = self.held()? else { return Ok(None) };
+        // Of a log that grew, bundles from the last one on were just fetched, and their old entries compared.
+        let fetched_from = if before < held.checkpoint.size() { before / WIDTH } else { u64::MAX };
+        let is_old = |path: &TilePath| path.kind() != TileKind::Entries || path.index() < fetched_from;
+        for path in paths(held.checkpoint.size()).filter(is_old) {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(SourceError::Stopped.into());
             }

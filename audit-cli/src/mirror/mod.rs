@@ -14,40 +14,35 @@ use std::{
 };
 
 use annona_protocol::{
-    audit::{KeysError, keys_from_bytes, keys_to_bytes},
-    ids::{Digest, ProgrammeId, Round, SiteId},
-    log::{
-        leaf::{FreezeLeaf, IssuerLeaf, MAX_LEAF_BYTES},
-        merkle::leaf_hash,
-        tile::{TileKind, decode_bundle, paths},
-    },
-    programme::{Announcement, KeyEntry},
-    redeem::Surrender,
-    slip::OpeningPack,
+    audit::keys_to_bytes,
+    ids::{ProgrammeId, SiteId},
+    log::note::MAX_NOTE_BYTES,
+    programme::Announcement,
     wire::Message as _,
 };
-use annona_transport::{Client, TransportError};
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use serde_json::{Value, json};
 
 use crate::chain::{Chain, ChainError, NamedLog};
 
+mod fault;
 pub(crate) mod files;
 pub(crate) mod log;
+mod offer;
+mod packs;
 mod source;
 
+pub use fault::{Fault, FaultKind, evidence_of};
 pub use files::FileError;
 use files::at;
 use log::{Accusation, LogCopy, Step};
+use offer::{Keys, Offer};
+pub(crate) use source::MAX_BUNDLE;
+use source::Source;
 pub use source::SourceError;
-use source::{MAX_BUNDLE, Source};
 
 /// The longest announcement or key list, in bytes.
 pub(crate) const MAX_ANNOUNCEMENT: usize = (1 << 24) + 64;
 /// The longest pack or surrendered voucher.
-const MAX_MESSAGE: usize = 1 << 24;
-/// The most files of evidence: each is enough, and a stolen key must not fill the disk.
-const MAX_EVIDENCE: usize = 64;
+pub(crate) const MAX_MESSAGE: usize = 1 << 24;
 
 /// Where a mirror copies from, and what it accepts.
 #[derive(Clone, Debug)]
@@ -98,6 +93,12 @@ pub enum MirrorError {
     /// No source has the programme's manifest.
     #[error("no source has the programme's manifest. Give --issuer, or --from with a folder of the issuer's")]
     NoManifest,
+    /// A folder with a newer manifest than is here, and without its key list: what is here would not verify any more.
+    #[error("{} has not the key list of its newest manifest. Copy keys.bin too, or wait until the folder is whole", path.display())]
+    NoKeys {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A site that the manifest does not name.
     #[error("the manifest names no site {site}. Check --site")]
     NoSite {
@@ -112,81 +113,6 @@ pub enum MirrorError {
         /// Its size.
         size: u64,
     },
-}
-
-/// What a log, or whoever serves it, did wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FaultKind {
-    /// The log signed two trees of different sizes, neither of which grows into the other: proven.
-    Forked,
-    /// The log signed two roots for one size: proven.
-    TwoRoots,
-    /// A server has a smaller tree than before.
-    WentBack,
-    /// A file does not lead to the root that the log signed.
-    FalseTile,
-    /// A file that was copied before has other content now, or is gone.
-    ChangedTile,
-    /// The checkpoint is not signed by its log, or not cosigned.
-    Checkpoint,
-    /// The announcement does not hold.
-    Announcement,
-    /// Officers signed two versions of one number.
-    ManifestForked,
-    /// The key list does not begin with the one before.
-    KeysChanged,
-    /// A pack is malformed, or not the one that the freeze fixes.
-    PackDiffers,
-}
-
-impl FaultKind {
-    /// The stable code.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::Forked => "forked",
-            Self::TwoRoots => "two-roots",
-            Self::WentBack => "went-back",
-            Self::FalseTile => "false-tile",
-            Self::ChangedTile => "changed-tile",
-            Self::Checkpoint => "checkpoint-refused",
-            Self::Announcement => "announcement-refused",
-            Self::ManifestForked => "manifest-forked",
-            Self::KeysChanged => "keys-changed",
-            Self::PackDiffers => "pack-differs",
-        }
-    }
-
-    /// What it means, for people.
-    pub fn meaning(self) -> &'static str {
-        match self {
-            Self::Forked => "the log signed two histories; the evidence proves it",
-            Self::TwoRoots => "the log signed two roots for one size; the evidence proves it",
-            Self::WentBack => "the server shows a smaller log than before",
-            Self::FalseTile => "a file does not lead to the root that the log signed",
-            Self::ChangedTile => "a file that was copied before has other content now, or is gone",
-            Self::Checkpoint => "the checkpoint is not signed by its log, or too few witnesses cosigned it",
-            Self::Announcement => "the announcement does not hold, or is of another programme",
-            Self::ManifestForked => "the officers signed two versions of one number",
-            Self::KeysChanged => "the key list does not begin with the one before",
-            Self::PackDiffers => "an opening pack is not the one that the freeze fixes",
-        }
-    }
-}
-
-/// A fault with its evidence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// What was done.
-    pub kind: FaultKind,
-    /// The log's folder below `logs/`.
-    pub log: String,
-    /// The log's name; empty if the fault is of no log.
-    pub origin: String,
-    /// The file at fault, if it is one.
-    pub path: Option<String>,
-    /// Where the evidence is kept; none if there is too much already.
-    pub evidence: Option<PathBuf>,
 }
 
 /// How a log is now.
@@ -223,18 +149,6 @@ struct Mirror<'a> {
     outcome: Outcome,
 }
 
-/// What a source says of the programme.
-struct Offer {
-    chain: Chain,
-    keys: Vec<KeyEntry>,
-    /// The issuer's checkpoint.
-    note: Vec<u8>,
-    announcement: Option<Vec<u8>>,
-}
-
-/// A round and the digests of its packs.
-type Frozen = (Round, Vec<(SiteId, Digest)>);
-
 /// Copies what is new. Faults are in the outcome; so are sources that could not be reached, if any other could.
 ///
 /// # Errors
@@ -256,17 +170,16 @@ pub fn chain_of(folder: &Path, programme: ProgrammeId) -> Result<Option<Chain>, 
 
 fn chains_of(folder: &Path, programme: ProgrammeId) -> Result<Vec<Chain>, MirrorError> {
     let mut chains = Vec::new();
-    if let Some(bytes) = files::read(&folder.join("announcement.bin"), MAX_ANNOUNCEMENT)?
+    if let Some(bytes) = files::read_below(folder, "announcement.bin", MAX_ANNOUNCEMENT)?
         && let Ok(announcement) = Announcement::decode(&bytes)
     {
         let versions = announcement.versions.into_iter().map(|version| version.leaf).collect();
         chains.push(Chain::new(programme, versions)?);
     }
-    let log = folder.join("logs/issuer");
-    if let Some(note) = files::read(&log.join("checkpoint"), MAX_MESSAGE)?
+    if let Some(note) = files::read_below(folder, "logs/issuer/checkpoint", MAX_NOTE_BYTES)?
         && let Some(checkpoint) = log::parsed(&note)
     {
-        let fetch = |path: &str| files::read(&log.join(path), MAX_BUNDLE).ok().flatten();
+        let fetch = |path: &str| files::read_below(folder, &format!("logs/issuer/{path}"), MAX_BUNDLE).ok().flatten();
         chains.push(Chain::from_log(programme, fetch, checkpoint.size())?);
     }
     Ok(chains)
@@ -323,19 +236,12 @@ impl Mirror<'_> {
         }
         for folder in &options.folders {
             for log in chain.logs().into_iter().filter(|log| log.site.is_some()) {
-                let path = folder.join("logs").join(&log.folder);
-                if path.is_dir() {
-                    let taken = self.take_log(&chain, &log, &Source::Folder(path));
-                    taken.or_else(|error| self.missed(&folder.display().to_string(), error))?;
-                }
+                // None if there is no such log.
+                let taken = self.take_log(&chain, &log, &Source::folder(folder, &log.folder));
+                taken.or_else(|error| self.missed(&folder.display().to_string(), error))?;
             }
-            let taken = self.take_files(&chain, folder);
-            taken.or_else(|error| self.missed(&folder.display().to_string(), error))?;
         }
-        if let Some(url) = &options.issuer {
-            let taken = self.take_packs(&chain, url);
-            taken.or_else(|error| self.missed(url, error))?;
-        }
+        self.take_files(&chain)?;
         let sizes = self.sizes(Some(&chain))?;
         self.outcome.logs = sizes
             .into_iter()
@@ -364,72 +270,11 @@ impl Mirror<'_> {
         let mut sizes = Vec::new();
         for log in chain.map(Chain::logs).unwrap_or_default() {
             let path = self.folder.join("logs").join(&log.folder).join("checkpoint");
-            if let Some(checkpoint) = files::read(&path, MAX_MESSAGE)?.and_then(|note| log::parsed(&note)) {
+            if let Some(checkpoint) = files::read(&path, MAX_NOTE_BYTES)?.and_then(|note| log::parsed(&note)) {
                 sizes.push((log, checkpoint.size()));
             }
         }
         Ok(sizes)
-    }
-
-    /// The issuer's announcement, from whoever answers: it verifies by itself.
-    fn web_offer(&mut self, url: &str) -> Result<Option<Offer>, MirrorError> {
-        let options = annona_transport::Options { max_body: MAX_ANNOUNCEMENT, ..self.options.transport.clone() };
-        let bytes = match Client::unpinned_announcement(url, &options) {
-            Ok(bytes) => bytes,
-            // What is too long to be one says so itself.
-            Err(TransportError::TooLong { .. }) => {
-                self.accuse_announcement(None)?;
-                return Ok(None);
-            }
-            Err(error) => return Err(SourceError::from(error).into()),
-        };
-        self.announced(bytes)
-    }
-
-    fn folder_offer(&mut self, folder: &Path) -> Result<Option<Offer>, MirrorError> {
-        if let Some(bytes) = files::read(&folder.join("announcement.bin"), MAX_ANNOUNCEMENT).map_err(foreign)? {
-            return self.announced(bytes);
-        }
-        let log = folder.join("logs/issuer");
-        let Some(note) = files::read(&log.join("checkpoint"), MAX_MESSAGE).map_err(foreign)? else { return Ok(None) };
-        let keys = files::read(&folder.join("keys.bin"), MAX_ANNOUNCEMENT).map_err(foreign)?.unwrap_or_default();
-        let (Some(checkpoint), Ok(keys)) = (log::parsed(&note), keys_from_bytes(&keys)) else {
-            self.accuse_announcement(None)?;
-            return Ok(None);
-        };
-        let size = checkpoint.size().min(self.options.most);
-        let fetch = |path: &str| files::read(&log.join(path), MAX_BUNDLE).ok().flatten();
-        let Ok(chain) = Chain::from_log(self.options.programme, fetch, size) else {
-            self.accuse_announcement(None)?;
-            return Ok(None);
-        };
-        Ok(Some(Offer { chain, keys, note, announcement: None }))
-    }
-
-    fn announced(&mut self, bytes: Vec<u8>) -> Result<Option<Offer>, MirrorError> {
-        let announcement = Announcement::decode(&bytes).ok();
-        let programme = self.options.programme;
-        let chain = announcement.as_ref().and_then(|announcement| {
-            if !self.options.uncosigned {
-                announcement.verify(programme).ok()?;
-            }
-            Chain::new(programme, announcement.versions.iter().map(|version| version.leaf.clone()).collect()).ok()
-        });
-        match (announcement, chain) {
-            (Some(Announcement { checkpoint: note, keys, .. }), Some(chain)) => {
-                Ok(Some(Offer { chain, keys, note, announcement: Some(bytes) }))
-            }
-            _ => {
-                self.accuse_announcement(Some(bytes))?;
-                Ok(None)
-            }
-        }
-    }
-
-    fn accuse_announcement(&mut self, offered: Option<Vec<u8>>) -> Result<(), MirrorError> {
-        let accusation =
-            Accusation { kind: FaultKind::Announcement, path: None, notes: Vec::new(), offered, proof: None };
-        self.accuse(None, accusation)
     }
 
     /// Takes the issuer's log, then what belongs to it.
@@ -455,11 +300,31 @@ impl Mirror<'_> {
             );
         }
         let is_newer = known.as_ref().is_none_or(|chain| chain.versions().len() < offer.chain.versions().len());
+        let has_keys = match offer.keys() {
+            Keys::Fixed => true,
+            Keys::Older => false,
+            Keys::Foreign => {
+                self.accuse_keys(&offer.keys)?;
+                if is_newer {
+                    return Ok(());
+                }
+                false
+            }
+        };
+        // With a manifest, and without the keys that it fixes, an audit of the mirror would accuse the issuer.
+        if is_newer && !has_keys {
+            return self.missed(name, MirrorError::NoKeys { path: name.into() });
+        }
+        let keys = (has_keys && offer.is_of(known.as_ref())).then(|| keys_to_bytes(&offer.keys));
+        if let (Some(keys), false) = (&keys, is_newer) {
+            // The manifest that is here fixes them, whatever becomes of the offered log.
+            self.put("keys.bin", keys, true)?;
+        }
         let newest = if is_newer { offer.chain } else { known.clone().expect("it is not newer than nothing") };
         let log = newest.logs().remove(0);
         let source = match url {
             Some(url) => Source::web(url, log.key.key, &self.options.transport),
-            None => Ok(Source::Folder(Path::new(name).join("logs/issuer"))),
+            None => Ok(Source::folder(Path::new(name), &log.folder)),
         };
         let taken = source.map_err(MirrorError::from).and_then(|source| {
             let is_taken = self.take_note(&newest, &log, &source, &offer.note, url.is_none())?;
@@ -472,9 +337,11 @@ impl Mirror<'_> {
         });
         match taken {
             Ok(true) => {
-                self.take_keys(&offer.keys)?;
+                if let Some(keys) = keys {
+                    self.put("keys.bin", &keys, true)?;
+                }
                 if let Some(bytes) = offer.announcement {
-                    self.put("announcement.bin", &bytes, true)?;
+                    self.take_announcement(&newest, &bytes)?;
                 }
                 *known = Some(newest);
             }
@@ -518,17 +385,13 @@ impl Mirror<'_> {
             options: self.options,
             stop: self.stop,
         };
-        let step = copy.update(source, note)?;
-        match step {
-            Step::Grew | Step::Same => {
-                if let (Step::Same, Some(held)) = (&step, copy.held()?) {
-                    copy.tidy(held.checkpoint.size())?;
-                    if self.options.recheck
-                        && is_log
-                        && let Some(accusation) = copy.recheck(source, &held)?
-                    {
-                        self.accuse(Some(log), accusation)?;
-                    }
+        match copy.update(source, note)? {
+            Step::Held { before } => {
+                if self.options.recheck
+                    && is_log
+                    && let Some(accusation) = copy.recheck(source, before)?
+                {
+                    self.accuse(Some(log), accusation)?;
                 }
                 Ok(true)
             }
@@ -542,103 +405,6 @@ impl Mirror<'_> {
         }
     }
 
-    /// A key list only grows.
-    fn take_keys(&mut self, keys: &[KeyEntry]) -> Result<(), MirrorError> {
-        let path = self.folder.join("keys.bin");
-        let damaged = |_: KeysError| MirrorError::Damaged { path: path.clone() };
-        let own =
-            files::read(&path, MAX_ANNOUNCEMENT)?.map(|bytes| keys_from_bytes(&bytes).map_err(damaged)).transpose()?;
-        let own = own.unwrap_or_default();
-        if own.iter().zip(keys).any(|(own, offered)| own != offered) {
-            let offered = Some(keys_to_bytes(keys));
-            let kind = FaultKind::KeysChanged;
-            return self.accuse(None, Accusation { kind, path: None, notes: Vec::new(), offered, proof: None });
-        }
-        if keys.len() > own.len() || !path.exists() { self.put("keys.bin", &keys_to_bytes(keys), true) } else { Ok(()) }
-    }
-
-    /// The packs of every freeze in the issuer's log, from its server.
-    fn take_packs(&mut self, chain: &Chain, url: &str) -> Result<(), MirrorError> {
-        let log = chain.logs().remove(0);
-        let source = Source::web(url, log.key.key, &self.options.transport)?;
-        for (round, packs) in self.freezes()? {
-            for (site, digest) in packs {
-                if self.folder.join(pack_name(round, site)).exists() {
-                    continue;
-                }
-                let bytes = source.message(&format!("/v1/packs/{}/{}", round.0, site.0))?;
-                let Some(bytes) = bytes else { continue };
-                self.take_pack(chain, &bytes, Some(digest))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn freezes(&self) -> Result<Vec<Frozen>, MirrorError> {
-        let folder = self.folder.join("logs/issuer");
-        let Some(note) = files::read(&folder.join("checkpoint"), MAX_MESSAGE)? else { return Ok(Vec::new()) };
-        let size = log::parsed(&note).map_or(0, |checkpoint| checkpoint.size());
-        let mut freezes = Vec::new();
-        for path in paths(size).take_while(|path| path.kind() == TileKind::Entries) {
-            let bytes = files::read(&folder.join(path.to_string()), MAX_BUNDLE)?;
-            let entries = bytes.and_then(|bytes| decode_bundle(&bytes, path.width()));
-            let entries = entries.ok_or_else(|| MirrorError::Damaged { path: folder.clone() })?;
-            for entry in entries.iter().filter(|entry| entry.len() <= MAX_LEAF_BYTES) {
-                if let Ok(IssuerLeaf::Freeze(FreezeLeaf { round, packs, .. })) = IssuerLeaf::decode(entry) {
-                    freezes.push((round, packs));
-                }
-            }
-        }
-        Ok(freezes)
-    }
-
-    /// Keeps a pack that the issuer signed, also a second one for the same place: the audit has to see both.
-    fn take_pack(&mut self, chain: &Chain, bytes: &[u8], digest: Option<Digest>) -> Result<(), MirrorError> {
-        let accuse = |mirror: &mut Self| {
-            mirror.accuse(
-                None,
-                Accusation {
-                    kind: FaultKind::PackDiffers,
-                    path: None,
-                    notes: Vec::new(),
-                    offered: Some(bytes.to_vec()),
-                    proof: None,
-                },
-            )
-        };
-        let pack = OpeningPack::decode(bytes).ok();
-        let Some(pack) = pack.filter(|pack| pack.verify(&chain.newest().issuer_log.key).is_ok()) else {
-            return accuse(self);
-        };
-        let place = pack.content.place;
-        let name = pack_name(place.round, place.site);
-        let own = files::read(&self.folder.join(&name), MAX_MESSAGE)?;
-        if digest.is_some_and(|digest| digest != pack.digest()) || own.as_ref().is_some_and(|own| own != bytes) {
-            accuse(self)?;
-            let hash = leaf_hash(bytes).to_string();
-            return self.put(&name.replace(".bin", &format!(".{}.bin", &hash[..16])), bytes, false);
-        }
-        self.put(&name, bytes, false)
-    }
-
-    /// Packs and surrendered vouchers of a folder.
-    fn take_files(&mut self, chain: &Chain, folder: &Path) -> Result<(), MirrorError> {
-        let is_message = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "bin");
-        for path in files::list(&folder.join("packs")).map_err(foreign)?.into_iter().filter(is_message) {
-            if let Some(bytes) = files::read(&path, MAX_MESSAGE).map_err(foreign)? {
-                self.take_pack(chain, &bytes, None)?;
-            }
-        }
-        for path in files::list(&folder.join("surrendered")).map_err(foreign)?.into_iter().filter(is_message) {
-            let bytes = files::read(&path, MAX_MESSAGE).map_err(foreign)?.unwrap_or_default();
-            let Ok(surrender) = Surrender::decode(&bytes) else { continue };
-            // Named by content: what a stick calls it is a stranger's text.
-            let name = format!("surrendered/{}.bin", leaf_hash(&surrender.encode()));
-            self.put(&name, &bytes, false)?;
-        }
-        Ok(())
-    }
-
     /// Writes a file of ours if it is not there, or replaces it if it may change.
     fn put(&mut self, name: &str, content: &[u8], may_change: bool) -> Result<(), MirrorError> {
         let path = self.folder.join(name);
@@ -649,59 +415,9 @@ impl Mirror<'_> {
         }
         Ok(())
     }
-
-    /// Keeps the evidence and names the fault.
-    fn accuse(&mut self, log: Option<&NamedLog>, accusation: Accusation) -> Result<(), MirrorError> {
-        let Accusation { kind, path, notes, offered, proof } = accusation;
-        let (folder, origin) = log
-            .map_or_else(|| ("programme".to_owned(), String::new()), |log| (log.folder.clone(), log.key.name.clone()));
-        let content = match &proof {
-            Some(proof) => proof.to_json(),
-            None => json!({
-                "format": "annona-observation-1",
-                "programme": self.options.programme.to_string(),
-                "log": origin,
-                "code": kind.code(),
-                "notes": notes,
-                "path": path,
-                "offered": offered.as_ref().map(|bytes| BASE64.encode(bytes)),
-            }),
-        };
-        let evidence = keep(self.folder, &folder, kind, &content)?;
-        self.outcome.faults.push(Fault { kind, log: folder, origin, path, evidence });
-        Ok(())
-    }
 }
 
 /// What is wrong with a source's files is no damage here.
 fn foreign(error: FileError) -> MirrorError {
     SourceError::from(error).into()
-}
-
-fn pack_name(round: Round, site: SiteId) -> String {
-    format!("packs/round-{}-site-{}.bin", round.0, site.0)
-}
-
-/// Writes evidence once under a name of its content.
-fn keep(folder: &Path, log: &str, kind: FaultKind, content: &Value) -> Result<Option<PathBuf>, MirrorError> {
-    let evidence = folder.join("evidence");
-    let text = format!("{content:#}\n");
-    let hash = leaf_hash(text.as_bytes()).to_string();
-    let path = evidence.join(format!("{log}-{}-{}.json", kind.code(), &hash[..16]));
-    if path.exists() {
-        return Ok(Some(path));
-    }
-    if files::list(&evidence)?.len() >= MAX_EVIDENCE {
-        return Ok(None);
-    }
-    files::replace(&path, text.as_bytes())?;
-    Ok(Some(path))
-}
-
-/// How much evidence a mirror holds.
-///
-/// # Errors
-/// [`MirrorError::File`].
-pub fn evidence_of(folder: &Path) -> Result<Vec<PathBuf>, MirrorError> {
-    Ok(files::list(&folder.join("evidence"))?)
 }

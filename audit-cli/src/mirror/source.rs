@@ -30,11 +30,23 @@ pub enum SourceError {
 /// A log as one source has it.
 #[derive(Debug)]
 pub(crate) enum Source {
-    Web { notes: Client, tiles: Client },
-    Folder(PathBuf),
+    Web {
+        notes: Client,
+        tiles: Client,
+    },
+    /// The log in a folder of a published folder.
+    Folder {
+        published: PathBuf,
+        log: String,
+    },
 }
 
 impl Source {
+    /// A log of a published folder, by its folder below `logs/`.
+    pub(crate) fn folder(published: &Path, log: &str) -> Self {
+        Self::Folder { published: published.to_owned(), log: format!("logs/{log}") }
+    }
+
     /// The log that a server has at `/log/`; its TLS key is the log's.
     pub(crate) fn web(url: &str, key: PublicKey, options: &Options) -> Result<Self, SourceError> {
         let client = |max_body| {
@@ -54,7 +66,9 @@ impl Source {
     pub(crate) fn checkpoint(&self) -> Result<Option<Vec<u8>>, SourceError> {
         match self {
             Self::Web { notes, .. } => get(notes, "/log/checkpoint"),
-            Self::Folder(folder) => Ok(files::read(&folder.join("checkpoint"), MAX_NOTE_BYTES)?),
+            Self::Folder { published, log } => {
+                Ok(files::read_below(published, &format!("{log}/checkpoint"), MAX_NOTE_BYTES)?)
+            }
         }
     }
 
@@ -62,7 +76,7 @@ impl Source {
     pub(crate) fn tile(&self, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
         match self {
             Self::Web { tiles, .. } => get(tiles, &format!("/log/{path}")),
-            Self::Folder(folder) => file(folder, path),
+            Self::Folder { published, log } => file(published, &format!("{log}/{path}")),
         }
     }
 
@@ -70,13 +84,13 @@ impl Source {
     pub(crate) fn message(&self, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
         match self {
             Self::Web { tiles, .. } => get(tiles, path),
-            Self::Folder(_) => Ok(None),
+            Self::Folder { .. } => Ok(None),
         }
     }
 }
 
 fn file(folder: &Path, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
-    match files::read(&folder.join(path), MAX_BUNDLE) {
+    match files::read_below(folder, path, MAX_BUNDLE) {
         // A file that is no plain file, or too long, is none of a log.
         Err(FileError::Plain { .. } | FileError::Long { .. }) => Ok(None),
         other => Ok(other?),

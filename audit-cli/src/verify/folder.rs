@@ -2,7 +2,6 @@
 
 use std::{
     borrow::Cow,
-    fs, io,
     ops::Range,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -17,13 +16,19 @@ use annona_protocol::{
 };
 
 use super::VerifyError;
-use crate::load::{self, LoadError};
+use crate::{
+    load::{self, LoadError},
+    mirror::MAX_BUNDLE,
+};
 
 const WIDTH: u64 = TILE_WIDTH as u64;
 
 /// A log as tiles, of which none is kept in memory.
 pub(super) struct TiledLog {
+    /// The published folder.
     folder: PathBuf,
+    /// The log's folder below it.
+    log: String,
     size: u64,
     /// The checkpoint's root: not verified yet.
     root: TreeHash,
@@ -40,16 +45,16 @@ struct Tiles {
 }
 
 impl TiledLog {
-    /// Opens a log's folder.
-    pub(super) fn open(folder: &Path) -> Result<PublishedLog<Self>, LoadError> {
-        let (checkpoint, parsed) = load::checkpoint(folder)?;
+    /// Opens a log's folder below a published one.
+    pub(super) fn open(folder: &Path, log: &str) -> Result<PublishedLog<Self>, LoadError> {
+        let (checkpoint, parsed) = load::checkpoint(folder, log)?;
         let (size, root) = (parsed.size(), parsed.root());
-        let entries = Self { folder: folder.to_owned(), size, root, tiles: Mutex::default() };
+        let entries = Self { folder: folder.to_owned(), log: log.to_owned(), size, root, tiles: Mutex::default() };
         Ok(PublishedLog { name: parsed.origin().to_owned(), checkpoint, entries })
     }
 
     fn failed(&self, source: TileError) -> LoadError {
-        LoadError::Tile { path: self.folder.clone(), source }
+        LoadError::Tile { path: self.folder.join(&self.log), source }
     }
 
     /// Reads one file; a partial one that is gone, from the full one.
@@ -73,12 +78,7 @@ impl TiledLog {
     }
 
     fn fetch(&self, path: TilePath) -> Result<Option<Vec<u8>>, LoadError> {
-        let path = self.folder.join(path.to_string());
-        match fs::read(&path) {
-            Ok(content) => Ok(Some(content)),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
-            Err(source) => Err(LoadError::Read { path, source }),
-        }
+        load::find(&self.folder, &format!("{}/{path}", self.log), MAX_BUNDLE)
     }
 
     /// Takes the next hash of a level; a tile that is full is compared and hashed into the level above.
