@@ -202,13 +202,7 @@ impl Mirror<'_> {
         let options = self.options;
         let mut chain = chain_of(self.folder, options.programme)?;
         let before = self.sizes(chain.as_ref())?;
-        if let Some(url) = &options.issuer {
-            match self.web_offer(url) {
-                Ok(Some(offer)) => self.take_issuer(url, Some(url), offer, &mut chain)?,
-                Ok(None) => {}
-                Err(error) => self.missed(url, error)?,
-            }
-        }
+        let reached = self.ask_issuer(&mut chain)?;
         for folder in &options.folders {
             let name = folder.display().to_string();
             match self.folder_offer(folder) {
@@ -218,7 +212,7 @@ impl Mirror<'_> {
                 Err(error) => self.missed(&name, error)?,
             }
         }
-        let Some(chain) = chain else {
+        let Some(mut chain) = chain else {
             return Err(match self.outcome.unreached.pop() {
                 Some((_, error)) => error,
                 None if self.outcome.faults.is_empty() => MirrorError::NoManifest,
@@ -233,6 +227,12 @@ impl Mirror<'_> {
                 .map_err(Into::into)
                 .and_then(|source| self.take_log(&chain, &log, &source));
             taken.or_else(|error| self.missed(url, error))?;
+        }
+        // What a site accepts rests on what the issuer logged before: the issuer's log must not be the older copy.
+        if reached && !options.sites.is_empty() {
+            let mut newer = Some(chain.clone());
+            self.ask_issuer(&mut newer)?;
+            chain = newer.unwrap_or(chain);
         }
         for folder in &options.folders {
             for log in chain.logs().into_iter().filter(|log| log.site.is_some()) {
@@ -275,6 +275,16 @@ impl Mirror<'_> {
             }
         }
         Ok(sizes)
+    }
+
+    /// Asks the issuer's server, if there is one to ask. Says whether it answered.
+    fn ask_issuer(&mut self, chain: &mut Option<Chain>) -> Result<bool, MirrorError> {
+        let Some(url) = &self.options.issuer else { return Ok(false) };
+        match self.web_offer(url) {
+            Ok(Some(offer)) => self.take_issuer(url, Some(url), offer, chain).map(|()| true),
+            Ok(None) => Ok(true),
+            Err(error) => self.missed(url, error).map(|()| false),
+        }
     }
 
     /// Takes the issuer's log, then what belongs to it.
