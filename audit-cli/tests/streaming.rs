@@ -95,7 +95,9 @@ proptest! {
         let folder = folder(&published);
         // Of a log that lost its end, tiles are missing: that is no audit.
         let Ok(loaded) = annona_audit::load(folder.path()) else {
-            prop_assert!(verified(folder.path(), &Options::default()).is_err());
+            // Without a genesis the sites' logs are not even read.
+            let stops = |report: Report| report.notes.contains(&Note::NothingElseChecked);
+            prop_assert!(verified(folder.path(), &Options::default()).map_or(true, stops));
             return Ok(());
         };
         let temp = tempfile::tempdir().unwrap();
