@@ -20,6 +20,7 @@ mod load;
 pub mod mirror;
 pub mod print;
 pub mod report;
+pub mod slips;
 mod verify;
 pub mod witness;
 

@@ -14,8 +14,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 mod compare;
 mod mirror;
+mod omission;
+mod receipt;
 mod report;
 mod stock;
+mod tuning;
 mod verify;
 mod witness;
 
@@ -39,6 +42,10 @@ enum Command {
     Mirror(mirror::Mirror),
     /// Compares two mirrors: whether both were shown one history. Exit status: 0 one history, 1 not, 2 could not run.
     Compare(compare::Compare),
+    /// Says what became of receipts and other slips. Exit status: 0 honoured or may still be, 1 one is not, 2 could not run.
+    Receipt(receipt::Receipt),
+    /// Proves that a receipt was not honoured, or checks such a proof. Exit status: 0 proven, 1 not proven, 2 could not run.
+    Omission(omission::Omission),
     /// Makes a witness' key, or serves as a witness. Exit status: 0 done or stopped, 2 could not run.
     Witness {
         /// What to do.
@@ -68,6 +75,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Stock(stock) => stock.run(),
         Command::Mirror(mirror) => mirror.run(),
         Command::Compare(compare) => compare.run(),
+        Command::Receipt(receipt) => receipt.run(),
+        Command::Omission(omission) => omission.run(),
         Command::Witness { command } => witness::run(command).map(|()| Outcome::Holds).map_err(Into::into),
     };
     match done {

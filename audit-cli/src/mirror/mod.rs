@@ -40,7 +40,8 @@ pub use files::FileError;
 use files::at;
 use log::{Accusation, LogCopy, Step};
 pub use source::SourceError;
-use source::{MAX_BUNDLE, Source};
+pub(crate) use source::MAX_BUNDLE;
+use source::Source;
 
 /// The longest announcement or key list, in bytes.
 pub(crate) const MAX_ANNOUNCEMENT: usize = (1 << 24) + 64;
