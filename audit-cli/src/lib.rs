@@ -22,6 +22,7 @@ pub mod print;
 pub mod report;
 pub mod slips;
 mod verify;
+pub mod watch;
 pub mod witness;
 
 pub use load::{LoadError, load};

@@ -66,7 +66,10 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
 }
 
 /// Puts a file in place of what is there, and waits for the disk: after a crash there is the old one or the new one.
-pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(at(folder))?;
     let mut temporary = tempfile::Builder::new()

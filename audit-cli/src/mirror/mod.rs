@@ -36,7 +36,7 @@ pub(crate) mod files;
 pub(crate) mod log;
 mod source;
 
-pub use files::FileError;
+pub use files::{FileError, replace};
 use files::at;
 use log::{Accusation, LogCopy, Step};
 pub use source::SourceError;
