@@ -3,12 +3,7 @@
 
 mod published;
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
-    sync::LazyLock,
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::LazyLock};
 
 use annona_audit::evidence::OmissionProof;
 use annona_protocol::{
@@ -22,9 +17,7 @@ use annona_protocol::{
     log::leaf::{IssuerLeaf, Leaf as _, OwedLeaf, SiteLeaf, VoidLeaf, VoucherLeaf},
     programme::LogKey,
     signature::PublicKey,
-    slip::{
-        OwedTerms, Place, Receipt, ReceiptTerms, RefusalCode, RefusalTerms, Signed, VoidTerms,
-    },
+    slip::{OwedTerms, Place, Receipt, ReceiptTerms, RefusalCode, RefusalTerms, Signed, VoidTerms},
     voucher::Mark,
     wire::Message as _,
 };
@@ -73,8 +66,7 @@ fn voided() -> VoidLeaf {
 fn promise(leaf: &VoucherLeaf, round: u32, batch: u32, key: &SigningKey) -> Receipt {
     let mark = leaf.voucher.shown.mark();
     let promised = SiteLeaf::Voucher(*leaf).tree_hash();
-    let terms =
-        ReceiptTerms { place: place(round), mark, number: leaf.number, leaf: promised, batch, pending: false };
+    let terms = ReceiptTerms { place: place(round), mark, number: leaf.number, leaf: promised, batch, pending: false };
     Signed::sign(terms, key)
 }
 

@@ -76,7 +76,6 @@ impl Mirror {
             None => Ok(Outcome::Holds),
         }
     }
-
 }
 
 impl Sources {

@@ -118,18 +118,25 @@ impl Control {
         let control = Arc::clone(self);
         thread::Builder::new().name("signals".into()).spawn(move || {
             let (mut terminate, mut interrupt) = signals;
-            runtime.block_on(async {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-            });
+            let mut next = || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        _ = terminate.recv() => {}
+                        _ = interrupt.recv() => {}
+                    }
+                });
+            };
+            next();
             control.stop.store(true, Ordering::SeqCst);
             let phase = control.phase();
             if let Phase::Auditing(status) = *phase {
                 process::exit(status);
             }
             control.woken.notify_all();
+            drop(phase);
+            // A server may be slow to answer; the mirror is whole whenever the process dies.
+            next();
+            process::exit(1);
         })?;
         Ok(())
     }
@@ -144,7 +151,9 @@ impl Watch {
             phase: Mutex::new(Phase::Working),
             woken: Condvar::new(),
         });
-        control.listen().map_err(|error| format!("cannot wait for signals: {error}. Look at the limits of this user"))?;
+        control
+            .listen()
+            .map_err(|error| format!("cannot wait for signals: {error}. Look at the limits of this user"))?;
         let mut state = State::new(self.folder.clone());
         loop {
             let Some(events) = state.mirror(&options, &control.stop)? else { break };

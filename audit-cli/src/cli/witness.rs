@@ -12,8 +12,8 @@ use annona_audit::{
     mirror::{FileError, MirrorError, chain_of, replace},
     verify_folder,
     witness::{
-        Cosigning, FolderError, KeyError, Listen, Options, ServeError, Witness, WitnessError, WitnessKey, cosign_folder,
-        is_named, serve as start,
+        Cosigning, FolderError, KeyError, Listen, Options, ServeError, Witness, WitnessError, WitnessKey,
+        cosign_folder, is_named, serve as start,
     },
 };
 use annona_protocol::{ids::ProgrammeId, log::VerifierKey};

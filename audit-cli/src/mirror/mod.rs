@@ -36,12 +36,12 @@ pub(crate) mod files;
 pub(crate) mod log;
 mod source;
 
-pub use files::{FileError, replace};
 use files::at;
+pub use files::{FileError, replace};
 use log::{Accusation, LogCopy, Step};
-pub use source::SourceError;
 pub(crate) use source::MAX_BUNDLE;
 use source::Source;
+pub use source::SourceError;
 
 /// The longest announcement or key list, in bytes.
 pub(crate) const MAX_ANNOUNCEMENT: usize = (1 << 24) + 64;

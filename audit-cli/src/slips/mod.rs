@@ -22,8 +22,8 @@ use crate::{
 mod index;
 mod paper;
 
-use index::{SiteLog, Wanted};
 pub use index::SiteLogError;
+use index::{SiteLog, Wanted};
 pub use paper::{EXPORT, Paper, PaperError};
 
 /// What became of a slip.
@@ -189,15 +189,25 @@ impl<'a> Desk<'a> {
             Ok(omission) if omission.verify(newest, &log.checkpoint).is_ok() => {
                 let late = log.leaves.iter().position(|leaf| *leaf == terms.leaf);
                 let why = match late {
-                    Some(at) => format!("not honoured: promised by batch {}, and logged later, at leaf {at}", terms.batch),
-                    None => format!("not honoured: promised by batch {}, and in no batch of the round up to it", terms.batch),
+                    Some(at) => {
+                        format!("not honoured: promised by batch {}, and logged later, at leaf {at}", terms.batch)
+                    }
+                    None => format!(
+                        "not honoured: promised by batch {}, and in no batch of the round up to it",
+                        terms.batch
+                    ),
                 };
                 let proof = OmissionProof::new(&self.chain, &log.named, &log.note, omission);
                 Verdict::new(State::Broken(Some(Box::new(proof))), why)
             }
             Err(ReceiptError::NotDue) => waiting(
                 log,
-                format!("until batch {} is closed; {} are. At the latest with round {}", terms.batch, log.closed(), terms.place.round),
+                format!(
+                    "until batch {} is closed; {} are. At the latest with round {}",
+                    terms.batch,
+                    log.closed(),
+                    terms.place.round
+                ),
             ),
             _ => Verdict::new(
                 State::Broken(None),
@@ -213,9 +223,12 @@ impl<'a> Desk<'a> {
     fn owed(&self, slip: &OwedSlip, log: &SiteLog) -> Verdict {
         let terms = &slip.content;
         let round = terms.place.round;
-        let same = log.owed.get(&terms.holder).into_iter().flatten().find(|(at, leaf)| {
-            leaf.round == round && leaf.lines == terms.lines && log.is_in_batch(*at)
-        });
+        let same = log
+            .owed
+            .get(&terms.holder)
+            .into_iter()
+            .flatten()
+            .find(|(at, leaf)| leaf.round == round && leaf.lines == terms.lines && log.is_in_batch(*at));
         let Some((at, _)) = same else {
             return missing(log, round, "what it owes");
         };
@@ -236,11 +249,15 @@ impl<'a> Desk<'a> {
         let terms = &slip.content;
         match terms.code {
             RefusalCode::AlreadyRedeemed if !terms.marks.is_empty() => {
-                let at = terms.marks.iter().map(|mark| log.accepted.get(mark).copied().filter(|at| log.is_in_batch(*at)));
+                let at =
+                    terms.marks.iter().map(|mark| log.accepted.get(mark).copied().filter(|at| log.is_in_batch(*at)));
                 match at.collect::<Option<Vec<u64>>>() {
                     Some(at) => kept(log, at),
                     None if self.chain.logs().iter().filter(|other| other.site == log.named.site).count() > 1 => {
-                        Verdict::new(State::Silent, "another log of the site may have held the acceptance that it speaks of")
+                        Verdict::new(
+                            State::Silent,
+                            "another log of the site may have held the acceptance that it speaks of",
+                        )
                     }
                     None => missing(log, terms.place.round, "the acceptance that it speaks of"),
                 }
@@ -299,7 +316,10 @@ fn kept(log: &SiteLog, at: impl IntoIterator<Item = u64>) -> Verdict {
 /// A slip that names no batch is due when its round is over.
 fn missing(log: &SiteLog, round: Round, what: &str) -> Verdict {
     if log.is_over(round) {
-        Verdict::new(State::Broken(None), format!("not honoured: round {round} is over, and the log does not hold {what}"))
+        Verdict::new(
+            State::Broken(None),
+            format!("not honoured: round {round} is over, and the log does not hold {what}"),
+        )
     } else {
         waiting(log, format!("until round {round} is over"))
     }

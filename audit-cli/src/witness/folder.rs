@@ -58,7 +58,9 @@ pub enum Withheld {
     #[error("it changed while it was verified: cosign a copy that nobody writes to")]
     Changed,
     /// A larger tree was cosigned before.
-    #[error("{known} leaves were cosigned before, and here are {size}: this is an older copy, or the log took leaves back")]
+    #[error(
+        "{known} leaves were cosigned before, and here are {size}: this is an older copy, or the log took leaves back"
+    )]
     Behind {
         /// The size that was cosigned.
         known: u64,
