@@ -64,7 +64,8 @@ impl Receipts {
         if let Some(path) = &self.export {
             let receipts = wallet.receipts().iter().filter(|receipt| meant(receipt)).map(Receipt::encode);
             let owed = wallet.owed().filter(|slip| self.round.is_none_or(|round| slip.content.place.round == round));
-            let slips: Vec<String> = receipts.chain(owed.map(|slip| slip.encode())).map(|slip| BASE64.encode(slip)).collect();
+            let slips: Vec<String> =
+                receipts.chain(owed.map(|slip| slip.encode())).map(|slip| BASE64.encode(slip)).collect();
             exported = slips.len();
             if exported > 0 {
                 let file = json!({ "format": EXPORT, "programme": programme.id().to_string(), "slips": slips });
