@@ -1,4 +1,4 @@
-//! Mirrors and verifies again and again, and says what changed (spec/audit.md 9).
+//! Mirrors and verifies again and again, and says what changed (spec/audit.md 3.1).
 
 use std::{
     collections::{BTreeMap, BTreeSet},

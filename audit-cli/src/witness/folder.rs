@@ -1,4 +1,4 @@
-//! A witness without a network: it cosigns the logs of a mirrored folder that it verified itself (spec/audit.md 10).
+//! A witness without a network: it cosigns the logs of a mirrored folder that it verified itself (spec/audit.md 3.2).
 //!
 //! The state is that of the server, so that both share one history: never two roots of one size, never a smaller tree.
 
