@@ -5,12 +5,10 @@ mod published;
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Lines, Read as _, Write as _},
-    net::TcpListener,
+    io::{BufRead as _, BufReader, Lines, Read as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::{LazyLock, mpsc},
-    thread,
 };
 
 use annona_protocol::{
@@ -20,7 +18,7 @@ use annona_protocol::{
     },
     log::tile::tiles_for,
 };
-use published::{publish, said, write};
+use published::{answer, publish, said, serve, write};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use serde_json::Value;
 
@@ -197,35 +195,6 @@ fn what_does_not_hold_is_said_once_and_decides_the_status() {
     let (status, events) = world.once(&[]);
     assert_eq!(status, Some(1));
     assert!(names(&events).contains(&"finding") && !names(&events).contains(&"verified"), "{events:?}");
-}
-
-/// A party's server: its answers are made by a closure; none closes the connection.
-fn serve(mut answer: impl FnMut(&str) -> Option<Vec<u8>> + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut reader = BufReader::new(stream.try_clone().unwrap());
-            let mut line = String::new();
-            if reader.read_line(&mut line).is_err() || line.is_empty() {
-                continue;
-            }
-            let mut rest = String::new();
-            while reader.read_line(&mut rest).is_ok_and(|read| read > 2) {
-                rest.clear();
-            }
-            if let Some(body) = answer(line.split(' ').nth(1).unwrap()) {
-                drop(stream.write_all(&body));
-            }
-        }
-    });
-    url
-}
-
-fn answer(status: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-    [head.as_bytes(), body].concat()
 }
 
 #[test]

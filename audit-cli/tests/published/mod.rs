@@ -3,8 +3,11 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output},
+    thread,
 };
 
 use annona_protocol::{
@@ -75,4 +78,34 @@ pub(crate) fn audit(arguments: &[&str]) -> Output {
 /// What it printed, both streams.
 pub(crate) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A party's server: its answers are made by a closure; none closes the connection.
+pub(crate) fn serve(mut answer: impl FnMut(&str) -> Option<Vec<u8>> + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut line = String::new();
+            if reader.read_line(&mut line).is_err() || line.is_empty() {
+                continue;
+            }
+            let mut rest = String::new();
+            while reader.read_line(&mut rest).is_ok_and(|read| read > 2) {
+                rest.clear();
+            }
+            if let Some(body) = answer(line.split(' ').nth(1).unwrap()) {
+                drop(stream.write_all(&body));
+            }
+        }
+    });
+    url
+}
+
+/// An answer of a server.
+pub(crate) fn answer(status: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
 }
