@@ -224,6 +224,17 @@ struct Mirror<'a> {
     outcome: Outcome,
 }
 
+/// Removes what a run that was killed left half written, beside the files that it was to become. Tiles are seen to by their logs.
+fn sweep(folder: &Path) -> Result<(), MirrorError> {
+    let logs = folder.join("logs");
+    let mut folders = ["", "packs", "surrendered", "evidence"].map(|name| folder.join(name)).to_vec();
+    folders.extend(files::list(&logs)?.into_iter().filter(|path| path.is_dir()));
+    for folder in folders {
+        files::remove_parts(&folder)?;
+    }
+    Ok(())
+}
+
 /// What a source says of the programme.
 struct Offer {
     chain: Chain,
@@ -242,6 +253,7 @@ type Frozen = (Round, Vec<(SiteId, Digest)>);
 /// [`MirrorError`] if nothing could be done.
 pub fn mirror(folder: &Path, options: &Options, stop: &AtomicBool) -> Result<Outcome, MirrorError> {
     let _lock = lock(folder)?;
+    sweep(folder)?;
     let mut mirror = Mirror { folder, options, stop, outcome: Outcome::default() };
     mirror.run()?;
     Ok(mirror.outcome)
