@@ -21,7 +21,7 @@ use crate::chain::{Chain, ChainError, NamedLog};
 /// The longest file that is read, in bytes.
 pub const MAX_EVIDENCE_BYTES: usize = 1 << 26;
 const SPLIT_VIEW: &str = "annona-split-view-1";
-const OMISSION: &str = "annona-omission-1";
+pub(crate) const OMISSION: &str = "annona-omission-1";
 
 /// Why a proof does not hold. Each ends with what to do.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,8 @@
 //!
 //! All checks are in `annona_protocol::audit`; this crate reads files and writes text. It never links the node.
 //!
-//! [`witness`] is the other half of a donor's work: it cosigns the checkpoints of logs that only ever grow.
+//! [`mirror`], [`mod@compare`] and [`watch`] get what is read, [`slips`] holds receipts against it. [`witness`] is the other half of a donor's
+//! work: it cosigns the checkpoints of logs that only ever grow.
 #![forbid(unsafe_code)]
 
 pub mod chain;
@@ -20,7 +21,9 @@ mod load;
 pub mod mirror;
 pub mod print;
 pub mod report;
+pub mod slips;
 mod verify;
+pub mod watch;
 pub mod witness;
 
 pub use load::{LoadError, load};

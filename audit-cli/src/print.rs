@@ -9,7 +9,7 @@ use annona_protocol::{
 use serde_json::{Value, json};
 
 /// Text of a manifest, fit for a terminal.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
 
@@ -137,7 +137,8 @@ pub fn to_json(report: &Report) -> Value {
     })
 }
 
-fn finding(finding: &Finding) -> Value {
+/// A finding for programs.
+pub(crate) fn finding(finding: &Finding) -> Value {
     json!({
         "check": finding.check.code(),
         "number": finding.check.number(),

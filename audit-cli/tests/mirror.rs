@@ -1,6 +1,8 @@
 //! `mirror` and `compare` by the real program, against servers on this machine that have a published folder as the node has it.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod published;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -12,19 +14,11 @@ use std::{
     thread,
 };
 
-use annona_protocol::{
-    audit::{
-        Published, keys_to_bytes,
-        testing::{Story, checkpoint},
-    },
-    log::{
-        leaf::IssuerLeaf,
-        merkle::{inclusion_proof, leaf_hash},
-        tile::tiles_for,
-    },
-    programme::{Announced, Announcement},
-    wire::Message,
+use annona_protocol::audit::{
+    Published,
+    testing::{Story, checkpoint},
 };
+use published::{announcement, write, write_log};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use serde_json::Value;
 
@@ -39,48 +33,8 @@ fn programme() -> String {
     STORY.0.fixture.programme.id().to_string()
 }
 
-fn write(path: PathBuf, content: &[u8]) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, content).unwrap();
-}
-
-fn write_log(folder: &Path, note: &[u8], entries: &[Vec<u8>]) {
-    drop(fs::remove_dir_all(folder));
-    write(folder.join("checkpoint"), note);
-    for tile in tiles_for(entries).unwrap() {
-        write(folder.join(tile.path.to_string()), &tile.content);
-    }
-}
-
-/// The announcement that the issuer of this log gives.
-fn announcement(published: &Published) -> Vec<u8> {
-    let entries = &published.issuer.entries;
-    let leaves: Vec<_> = entries.iter().map(|entry| leaf_hash(entry)).collect();
-    let (mut versions, mut openings) = (Vec::new(), Vec::new());
-    for (index, entry) in (0u64..).zip(entries) {
-        let path = inclusion_proof(&leaves, index).unwrap();
-        match IssuerLeaf::decode(entry).unwrap() {
-            IssuerLeaf::Manifest(leaf) => versions.push(Announced { leaf, index, path }),
-            IssuerLeaf::Open(leaf) => openings.push(Announced { leaf, index, path }),
-            _ => {}
-        }
-    }
-    let (checkpoint, keys) = (published.issuer.checkpoint.clone(), published.keys.clone());
-    Announcement { checkpoint, versions, openings, keys }.encode()
-}
-
 fn publish(folder: &Path) {
-    let published = &STORY.1;
-    write_log(&folder.join("logs/issuer"), &published.issuer.checkpoint, &published.issuer.entries);
-    for (site, log) in &published.sites {
-        write_log(&folder.join(format!("logs/site-{site}")), &log.checkpoint, &log.entries);
-    }
-    write(folder.join("keys.bin"), &keys_to_bytes(&published.keys));
-    write(folder.join("announcement.bin"), &announcement(published));
-    for pack in &published.packs {
-        let place = pack.content.place;
-        write(folder.join(format!("packs/round-{}-site-{}.bin", place.round.0, place.site.0)), &pack.encode());
-    }
+    published::publish(folder, &STORY.1);
 }
 
 /// A log of site 1 that says nothing but is as long as wanted; from `fork` on it is another history.

@@ -19,6 +19,7 @@ mod backoff;
 mod error;
 mod http;
 mod logs;
+mod omission;
 mod outgoing;
 mod parcel;
 mod phrase;

@@ -23,6 +23,7 @@ use crate::Wallet;
 #[derive(Debug)]
 pub struct WholeLog {
     checkpoint: Checkpoint,
+    note: String,
     contents: LogContents,
 }
 
@@ -70,14 +71,20 @@ impl WholeLog {
     /// [`LogError`].
     pub fn read(fetch: impl Fn(&str) -> Option<Vec<u8>>, log: &LogKey, newest: &Header) -> Result<Self, LogError> {
         let note = fetch("checkpoint").ok_or(LogError::NoCheckpoint)?;
-        let checkpoint = newest.verify_checkpoint(&note, log)?.checkpoint().clone();
+        let verified = newest.verify_checkpoint(&note, log)?;
+        let (checkpoint, note) = (verified.checkpoint().clone(), verified.note().to_string());
         let contents = read_entries(fetch, checkpoint.size())?;
-        if contents.root == checkpoint.root() { Ok(Self { checkpoint, contents }) } else { Err(LogError::Root) }
+        if contents.root == checkpoint.root() { Ok(Self { checkpoint, note, contents }) } else { Err(LogError::Root) }
     }
 
     /// The checkpoint.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
+    }
+
+    /// The checkpoint as it was signed and cosigned.
+    pub fn note(&self) -> &str {
+        &self.note
     }
 
     /// What becomes of a receipt.

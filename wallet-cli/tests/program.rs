@@ -8,10 +8,11 @@ mod harness;
 #[path = "../../transport/tests/watched/mod.rs"]
 mod watched;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use aid::{Aid, Ended, PIN, received, run, units};
-use annona_protocol::programme::TicketKind;
+use annona_protocol::{programme::TicketKind, slip::Receipt, wire::Message as _};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use harness::{Plan, http, prepare};
 use serde_json::Value;
 
@@ -72,6 +73,22 @@ fn a_household_enrols_draws_and_visits_twice() {
     assert_eq!(wallet(&["site", "list"]).json()["sites"][0]["url"], url);
 
     assert_eq!(wallet(&["receipts", "--round", "2", "--erase"]).json()["erased"], 0);
+    let file = aid.path("receipts.json");
+    let export = ["receipts", "--export", file.to_str().unwrap()];
+    assert_eq!(wallet(&export).json()["exported"], 7);
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let exported: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    assert_eq!(exported["format"], "annona-receipts-1");
+    assert_eq!(exported["programme"], hex::encode(aid.prepared.id.0));
+    for slip in exported["slips"].as_array().unwrap() {
+        let receipt = Receipt::decode(&BASE64.decode(slip.as_str().unwrap()).unwrap()).unwrap();
+        assert_eq!((receipt.content.place.site.0, receipt.content.place.round.0), (1, 1));
+    }
+    // What is there is not overwritten, and no empty file is written.
+    assert_eq!(wallet(&export).error().1, "file-exists");
+    let none = aid.path("none.json");
+    assert_eq!(wallet(&["receipts", "--round", "2", "--export", none.to_str().unwrap()]).json()["exported"], 0);
+    assert!(!none.exists());
     let erased = wallet(&["receipts", "--erase"]).json()["erased"].as_u64().unwrap();
     assert_eq!(erased, 7);
     assert_eq!(received(&aid, "wallet"), BTreeMap::new());

@@ -21,6 +21,16 @@ pub(super) struct Mirror {
     /// The programme's id, from a source that you trust: 64 hexadecimal digits.
     #[arg(long, value_name = "HEX", value_parser = programme)]
     programme: ProgrammeId,
+    #[command(flatten)]
+    sources: Sources,
+    /// Prints what was done as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where to copy from, and what to accept: the same for `watch`.
+#[derive(Args)]
+pub(super) struct Sources {
     /// The issuer's server.
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
@@ -45,9 +55,6 @@ pub(super) struct Mirror {
     /// Until an answer is whole.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     timeout: u64,
-    /// Prints what was done as JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 fn site(text: &str) -> Result<(SiteId, String), &'static str> {
@@ -57,10 +64,9 @@ fn site(text: &str) -> Result<(SiteId, String), &'static str> {
 
 impl Mirror {
     pub(super) fn run(self) -> Done {
-        let (folder, is_json) = (self.folder.clone(), self.json);
-        let outcome = mirror(&folder, &self.options(), &AtomicBool::new(false))?;
+        let outcome = mirror(&self.folder, &self.sources.options(self.programme), &AtomicBool::new(false))?;
         let mut out = io::stdout().lock();
-        let written = if is_json { writeln!(out, "{:#}", to_json(&outcome)) } else { text(&outcome, &mut out) };
+        let written = if self.json { writeln!(out, "{:#}", to_json(&outcome)) } else { text(&outcome, &mut out) };
         written.map_err(|error| format!("cannot write: {error}. Check where the output goes"))?;
         if !outcome.faults.is_empty() {
             return Ok(Outcome::Fails);
@@ -70,16 +76,18 @@ impl Mirror {
             None => Ok(Outcome::Holds),
         }
     }
+}
 
-    fn options(self) -> Options {
+impl Sources {
+    pub(super) fn options(&self, programme: ProgrammeId) -> Options {
         Options {
-            programme: self.programme,
-            issuer: self.issuer,
-            sites: self.sites,
-            folders: self.folders,
+            programme,
+            issuer: self.issuer.clone(),
+            sites: self.sites.clone(),
+            folders: self.folders.clone(),
             transport: annona_transport::Options {
                 timeout: Duration::from_secs(self.timeout.max(1)),
-                socks_proxy: self.proxy,
+                socks_proxy: self.proxy.clone(),
                 ..annona_transport::Options::default()
             },
             recheck: self.recheck,

@@ -14,9 +14,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 mod compare;
 mod mirror;
+mod omission;
+mod receipt;
 mod report;
 mod stock;
+mod tuning;
 mod verify;
+mod watch;
 mod witness;
 
 /// Recomputes every total of a programme from what it published, checks every signature and proof, and witnesses logs.
@@ -39,7 +43,13 @@ enum Command {
     Mirror(mirror::Mirror),
     /// Compares two mirrors: whether both were shown one history. Exit status: 0 one history, 1 not, 2 could not run.
     Compare(compare::Compare),
-    /// Makes a witness' key, or serves as a witness. Exit status: 0 done or stopped, 2 could not run.
+    /// Mirrors and verifies again and again, and prints what changed. Exit status: 0 stopped, 1 something failed, 2 could not run.
+    Watch(watch::Watch),
+    /// Says what became of receipts and other slips. Exit status: 0 honoured or may still be, 1 one is not, 2 could not run.
+    Receipt(receipt::Receipt),
+    /// Proves that a receipt was not honoured, or checks such a proof. Exit status: 0 proven, 1 not proven, 2 could not run.
+    Omission(omission::Omission),
+    /// Makes a witness' key, serves as a witness, or cosigns a folder. Exit status: 0 done or stopped, 1 not cosigned, 2 could not run.
     Witness {
         /// What to do.
         #[command(subcommand)]
@@ -68,7 +78,10 @@ pub(crate) fn run() -> ExitCode {
         Command::Stock(stock) => stock.run(),
         Command::Mirror(mirror) => mirror.run(),
         Command::Compare(compare) => compare.run(),
-        Command::Witness { command } => witness::run(command).map(|()| Outcome::Holds).map_err(Into::into),
+        Command::Watch(watch) => watch.run(),
+        Command::Receipt(receipt) => receipt.run(),
+        Command::Omission(omission) => omission.run(),
+        Command::Witness { command } => witness::run(command).map_err(Into::into),
     };
     match done {
         Ok(Outcome::Holds) => ExitCode::SUCCESS,

@@ -3,18 +3,17 @@
 use std::{
     fs::File,
     io::{self, BufWriter, Write as _},
-    num::NonZeroUsize,
     path::PathBuf,
 };
 
-use annona_audit::{CacheOptions, Options, default_key, verify_folder};
+use annona_audit::verify_folder;
 use annona_protocol::{
     audit::{Note, Progress, Report},
     ids::ProgrammeId,
 };
 use clap::Args;
 
-use super::{Done, Outcome, programme, progress_bar};
+use super::{Done, Outcome, programme, progress_bar, tuning::Tuning};
 
 #[derive(Args)]
 pub(super) struct Verify {
@@ -29,22 +28,8 @@ pub(super) struct Verify {
     /// Writes the redeemed units as CSV (round,site,line,units), if everything verifies.
     #[arg(long, value_name = "FILE")]
     totals: Option<PathBuf>,
-    /// How many threads verify. Without it, as many as there are cores.
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
-    /// MiB of records that are sorted in memory; what is more goes to temporary files. The chunks that are worked on come on top.
-    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
-    memory: u32,
-    /// The folder of the temporary files: up to twice 54 bytes a voucher. Without it, the system's.
-    #[arg(long, value_name = "FOLDER")]
-    temp: Option<PathBuf>,
-    /// A folder that remembers which proofs were verified, so that only what is new is verified next time.
-    #[arg(long, value_name = "FOLDER")]
-    cache: Option<PathBuf>,
-    /// The key of the cache, which tells what this auditor wrote there from what others did. Made with mode 0600 if it is not
-    /// there. Without it, annona-audit/cache.key in the user's state folder.
-    #[arg(long, value_name = "FILE", requires = "cache")]
-    cache_key: Option<PathBuf>,
+    #[command(flatten)]
+    tuning: Tuning,
 }
 
 /// Why a folder could not be verified. Each ends with what to do.
@@ -65,7 +50,7 @@ impl Verify {
     }
 
     fn verify(self) -> Result<Outcome, VerifyFailure> {
-        let options = self.options()?;
+        let options = self.tuning.options()?;
         let bar = progress_bar();
         let progress = |Progress { done, total, .. }| {
             bar.set_length(total);
@@ -85,21 +70,6 @@ impl Verify {
                 .map_err(failed)?;
         }
         Ok(Outcome::Holds)
-    }
-
-    fn options(&self) -> Result<Options, VerifyFailure> {
-        let mut options = Options::default();
-        options.threads = self.threads;
-        options.memory = usize::try_from(self.memory).unwrap_or(usize::MAX).saturating_mul(1 << 20);
-        options.temp.clone_from(&self.temp);
-        if let Some(folder) = self.cache.clone() {
-            let key = match &self.cache_key {
-                Some(key) => key.clone(),
-                None => default_key().map_err(annona_audit::VerifyError::from)?,
-            };
-            options.cache = Some(CacheOptions { folder, key });
-        }
-        Ok(options)
     }
 }
 

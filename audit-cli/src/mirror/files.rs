@@ -7,6 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+const PREFIX: &str = ".annona-";
+const SUFFIX: &str = ".part";
+
 /// Why a file cannot be used. Each ends with what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -116,18 +119,38 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
 }
 
 /// Puts a file in place of what is there, and waits for the disk: after a crash there is the old one or the new one.
-pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(at(folder))?;
     let mut temporary = tempfile::Builder::new()
-        .prefix(".annona-")
-        .suffix(".part")
+        .prefix(PREFIX)
+        .suffix(SUFFIX)
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .tempfile_in(folder)
         .map_err(at(folder))?;
     temporary.write_all(content).and_then(|()| temporary.as_file().sync_all()).map_err(at(path))?;
     temporary.persist(path).map_err(|error| at(path)(error.error))?;
     sync(folder)
+}
+
+/// Whether [`replace`] makes files of this name on their way.
+pub(crate) fn is_part(name: &str) -> bool {
+    name.starts_with(PREFIX) && name.ends_with(SUFFIX)
+}
+
+/// Removes what a killed process left on its way in a folder, if there is one.
+pub(crate) fn remove_parts(folder: &Path) -> Result<(), FileError> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries {
+        let path = entry.map_err(at(folder))?.path();
+        if path.file_name().is_some_and(|name| is_part(&name.to_string_lossy())) {
+            remove(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes a file if it is there.

@@ -416,7 +416,7 @@ fn tidy(folder: &Path, partial: &BTreeSet<PathBuf>) -> Result<(), MirrorError> {
             }
         } else {
             let is_partial = folder.extension().is_some_and(|extension| extension == "p");
-            if (is_partial && !partial.contains(&path)) || (name.starts_with(".annona-") && name.ends_with(".part")) {
+            if (is_partial && !partial.contains(&path)) || files::is_part(&name) {
                 files::remove(&path)?;
             }
         }

@@ -31,8 +31,8 @@ mod packs;
 mod source;
 
 pub use fault::{Fault, FaultKind, evidence_of};
-pub use files::FileError;
 use files::at;
+pub use files::{FileError, replace};
 use log::{Accusation, LogCopy, Step};
 use offer::{Keys, Offer};
 pub(crate) use source::MAX_BUNDLE;
@@ -149,12 +149,24 @@ struct Mirror<'a> {
     outcome: Outcome,
 }
 
+/// Removes what a run that was killed left half written, beside the files that it was to become. Tiles are seen to by their logs.
+fn sweep(folder: &Path) -> Result<(), MirrorError> {
+    let logs = folder.join("logs");
+    let mut folders = ["", "packs", "surrendered", "evidence"].map(|name| folder.join(name)).to_vec();
+    folders.extend(files::list(&logs)?.into_iter().filter(|path| path.is_dir()));
+    for folder in folders {
+        files::remove_parts(&folder)?;
+    }
+    Ok(())
+}
+
 /// Copies what is new. Faults are in the outcome; so are sources that could not be reached, if any other could.
 ///
 /// # Errors
 /// [`MirrorError`] if nothing could be done.
 pub fn mirror(folder: &Path, options: &Options, stop: &AtomicBool) -> Result<Outcome, MirrorError> {
     let _lock = lock(folder)?;
+    sweep(folder)?;
     let mut mirror = Mirror { folder, options, stop, outcome: Outcome::default() };
     mirror.run()?;
     Ok(mirror.outcome)

@@ -36,11 +36,13 @@ use annona_protocol::log::{
     note::{cosign, verify_checkpoint},
 };
 
+mod folder;
 mod key;
 mod request;
 mod server;
 mod store;
 
+pub use folder::{Cosigning, FolderError, Withheld, cosign_folder, is_named};
 pub use key::{KeyError, WitnessKey};
 pub use request::{MAX_PROOF, MAX_REQUEST_BYTES, MalformedRequest};
 pub use server::{Listen, ServeError, Server, serve};

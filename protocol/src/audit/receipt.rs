@@ -116,14 +116,20 @@ pub enum ReceiptError {
     Batches,
 }
 
-/// A site's log, as far as proofs need it.
-struct Log<'a> {
+/// A site's log, as far as proofs need it: leaf hashes and batches.
+#[derive(Clone, Debug)]
+pub struct Batches<'a> {
     leaves: &'a [TreeHash],
     headers: Vec<BatchHeader>,
 }
 
-impl<'a> Log<'a> {
-    fn new(entries: &[Vec<u8>], leaves: &'a [TreeHash]) -> Result<Self, ReceiptError> {
+impl<'a> Batches<'a> {
+    /// A log of these leaf hashes, and all batch headers among its leaves in their order.
+    pub fn new(leaves: &'a [TreeHash], headers: Vec<BatchHeader>) -> Self {
+        Self { leaves, headers }
+    }
+
+    fn read(entries: &[Vec<u8>], leaves: &'a [TreeHash]) -> Result<Self, ReceiptError> {
         let mut headers = Vec::new();
         for (index, entry) in (0u64..).zip(entries) {
             let leaf = SiteLeaf::decode(entry).map_err(|source| ReceiptError::Leaf { index, source })?;
@@ -159,7 +165,14 @@ impl Inclusion {
     /// # Errors
     /// [`ReceiptError::Omitted`] if it is in no batch up to the promised one.
     pub fn find(receipt: &Receipt, entries: &[Vec<u8>], leaves: &[TreeHash]) -> Result<Self, ReceiptError> {
-        let log = Log::new(entries, leaves)?;
+        Self::find_in(receipt, &Batches::read(entries, leaves)?)
+    }
+
+    /// Finds the receipt's leaf in a whole log, as [`Inclusion::find`].
+    ///
+    /// # Errors
+    /// [`ReceiptError::Omitted`] if it is in no batch up to the promised one.
+    pub fn find_in(receipt: &Receipt, log: &Batches<'_>) -> Result<Self, ReceiptError> {
         let due = log.headers.iter().filter(|header| header.number <= receipt.content.batch);
         for header in due {
             if let Some(offset) = log.batch(header)?.iter().position(|leaf| *leaf == receipt.content.leaf) {
@@ -193,7 +206,14 @@ impl Omission {
     /// # Errors
     /// [`ReceiptError::Included`] if the leaf is there, [`ReceiptError::NotDue`] if the promised batch may still come.
     pub fn find(receipt: &Receipt, entries: &[Vec<u8>], leaves: &[TreeHash]) -> Result<Self, ReceiptError> {
-        let log = Log::new(entries, leaves)?;
+        Self::find_in(receipt, &Batches::read(entries, leaves)?)
+    }
+
+    /// Proves that a whole log lacks the receipt's leaf, as [`Omission::find`].
+    ///
+    /// # Errors
+    /// [`ReceiptError::Included`] if the leaf is there, [`ReceiptError::NotDue`] if the promised batch may still come.
+    pub fn find_in(receipt: &Receipt, log: &Batches<'_>) -> Result<Self, ReceiptError> {
         let terms = &receipt.content;
         let of_round = |header: &&BatchHeader| header.round == terms.place.round && header.number <= terms.batch;
         let first = log.headers.partition_point(|header| header.round < terms.place.round);

@@ -10,7 +10,6 @@ use annona_protocol::{
     ids::{KeyIndex, Round, SiteId},
     programme::LogKey,
     voucher::Mark,
-    wire::Message as _,
 };
 use annona_wallet::{Kept, LogError, WholeLog};
 use clap::Args;
@@ -120,11 +119,12 @@ impl Check {
                         broken += 1;
                         if let Some(folder) = &self.proofs {
                             fs::create_dir_all(folder).map_err(Problem::Folder)?;
-                            let name = format!("omission-{}.bin", hex::encode(&receipt.content.leaf.0[..8]));
+                            let name = format!("omission-{}.json", hex::encode(&receipt.content.leaf.0[..8]));
                             let file = folder.join(name);
                             // The proof of an earlier check is evidence as it is.
                             if !file.exists() {
-                                annona_vault::write_new(&file, &proof.encode())?;
+                                let text = log.omission_file(holder.programme().id(), &holder.versions()?, &proof);
+                                annona_vault::write_new(&file, text.as_bytes())?;
                             }
                         }
                     }

@@ -11,7 +11,7 @@ use std::{
 use annona_protocol::{
     group::EncodedPoint,
     ids::{KeyIndex, LineId, ProgrammeId, Round, SiteId, Units},
-    programme::{Announcement, InForce, KeyCounts, KeyId, Programme, TicketKind, statement::make_change},
+    programme::{Announcement, InForce, KeyCounts, KeyId, Programme, SignedHeader, TicketKind, statement::make_change},
     slip::Quote,
     ticket::TicketCode,
     voucher::{Mark, Voucher},
@@ -156,6 +156,14 @@ impl Holder {
 
     pub(super) fn programme(&self) -> &Programme {
         &self.programme
+    }
+
+    /// All signed versions of the manifest that the announcement has.
+    pub(super) fn versions(&self) -> Result<Vec<SignedHeader>, Problem> {
+        let stored = self.stored.borrow();
+        let announcement = Announcement::decode(&stored.membership()?.announcement);
+        let announcement = announcement.map_err(|_| Problem::State(crate::state::StateError::Malformed))?;
+        Ok(announcement.versions.into_iter().map(|version| version.leaf).collect())
     }
 
     pub(super) fn view(&self, round: Round) -> Result<InForce<'_>, Problem> {

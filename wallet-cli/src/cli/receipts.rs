@@ -1,6 +1,9 @@
 //! `annona-wallet receipts`.
 
-use annona_protocol::{ids::Round, slip::Receipt};
+use std::path::PathBuf;
+
+use annona_protocol::{ids::Round, slip::Receipt, wire::Message as _};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -14,7 +17,14 @@ pub(super) struct Receipts {
     /// Forgets the receipts that are listed: whoever takes the phone then does not learn from it what was collected.
     #[arg(long)]
     erase: bool,
+    /// Writes the receipts that are listed, and slips for what is owed, to this new file, for `annona-audit receipt`. Whoever has the
+    /// file can tell that one household was at these sites.
+    #[arg(long, value_name = "FILE")]
+    export: Option<PathBuf>,
 }
+
+/// The format that `annona-audit` reads (audit.md, 4).
+const EXPORT: &str = "annona-receipts-1";
 
 impl Receipts {
     pub(super) fn run(self, desk: &mut Desk) -> Done {
@@ -50,6 +60,20 @@ impl Receipts {
         if list.is_empty() {
             report.line(desk.say("receipts-none", &[]));
         }
+        let mut exported = 0;
+        if let Some(path) = &self.export {
+            let receipts = wallet.receipts().iter().filter(|receipt| meant(receipt)).map(Receipt::encode);
+            let owed = wallet.owed().filter(|slip| self.round.is_none_or(|round| slip.content.place.round == round));
+            let slips: Vec<String> =
+                receipts.chain(owed.map(|slip| slip.encode())).map(|slip| BASE64.encode(slip)).collect();
+            exported = slips.len();
+            if exported > 0 {
+                let file = json!({ "format": EXPORT, "programme": programme.id().to_string(), "slips": slips });
+                // Before anything is erased.
+                annona_vault::write_new(path, format!("{file:#}\n").as_bytes())?;
+                report.line(desk.say("receipts-exported", &[("count", exported.into())]));
+            }
+        }
         let erased = if self.erase { wallet.retain_receipts(|receipt| !meant(receipt)) } else { 0 };
         if erased > 0 {
             stored.state.membership.as_mut().expect("checked above").wallet = wallet.encode();
@@ -58,6 +82,7 @@ impl Receipts {
         }
         report.set("receipts", list);
         report.set("erased", erased);
+        report.set("exported", exported);
         super::show::unfinished(desk, &wallet, &mut report);
         Ok(report)
     }

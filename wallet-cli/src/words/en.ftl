@@ -73,6 +73,11 @@ receipts-erased =
         [one] One receipt was erased.
        *[other] { $count } receipts were erased.
     }
+receipts-exported =
+    { $count ->
+        [one] One slip was written to the file. Whoever reads it sees what was collected, where and in which round. Give it to an auditor or complaint desk that you trust, then erase it.
+       *[other] { $count } slips were written to the file. Whoever reads it sees that one household collected all of this, where and in which rounds. Give it to an auditor or complaint desk that you trust, then erase it.
+    }
 
 resume-nothing = Nothing was waiting.
 resume-drawn =

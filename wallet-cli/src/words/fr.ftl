@@ -73,6 +73,11 @@ receipts-erased =
         [one] Un reçu a été effacé.
        *[other] { $count } reçus ont été effacés.
     }
+receipts-exported =
+    { $count ->
+        [one] Un reçu a été écrit dans le fichier. Qui le lit voit ce qui a été retiré, où et à quel tour. Donnez-le à un auditeur ou à un bureau des plaintes en qui vous avez confiance, puis effacez-le.
+       *[other] { $count } reçus ont été écrits dans le fichier. Qui le lit voit qu’un seul ménage a retiré tout cela, où et à quels tours. Donnez-le à un auditeur ou à un bureau des plaintes en qui vous avez confiance, puis effacez-le.
+    }
 
 resume-nothing = Rien n’était en attente.
 resume-drawn =

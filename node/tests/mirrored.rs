@@ -1,0 +1,228 @@
+//! `annona-audit mirror` against the real program: over TLS with the parties' keys, by name through a SOCKS proxy, and no further than
+//! the right key; and a broken receipt that a wallet proves to an auditor.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod harness;
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Read as _, Write as _},
+    net::{Shutdown, TcpListener, TcpStream},
+    path::Path,
+    sync::{Arc, Mutex, atomic::AtomicBool},
+    thread,
+};
+
+use annona_audit::{
+    Options as Verify,
+    evidence::OmissionProof,
+    mirror::{Options, Outcome, mirror},
+    slips::{Desk, Paper, State},
+    verify_folder,
+};
+use annona_protocol::{
+    group::EncodedPoint,
+    ids::{KeyIndex, Round},
+    log::TreeHash,
+    programme::Announcement,
+    slip::{Place, ReceiptTerms, Signed},
+    voucher::Mark,
+    wire::Message as _,
+};
+use annona_wallet::{Kept, WholeLog};
+use harness::{
+    Plan, prepare,
+    process::{Net, Party, patiently},
+    site_id,
+};
+
+/// Everybody, with a round that was opened and closed at both sites.
+fn net() -> Net {
+    let net = Net::start(prepare(Plan { tickets: 1, rounds: 1, advance: 0 }), 2, 17);
+    net.open_sites(1);
+    for site in &net.sites {
+        site.supervise("/operator/close-round", &[]).unwrap();
+        let client = site.client();
+        patiently("checkpoint", || client.get("/log/checkpoint")).unwrap();
+    }
+    net
+}
+
+/// Starts a party again, with TLS.
+fn with_tls(party: &Party) {
+    party.kill();
+    *party.more.lock().unwrap() = (["--set", "listen.tls=true"].map(str::to_owned).to_vec(), BTreeMap::new());
+    party.start(None).unwrap();
+}
+
+fn port(party: &Party) -> String {
+    party.address().rsplit_once(':').unwrap().1.to_owned()
+}
+
+/// Mirrors from these origins: the issuer's, then the sites'.
+fn run(net: &Net, folder: &Path, origins: [String; 3], proxy: Option<String>) -> Outcome {
+    let [issuer, north, south] = origins;
+    let options = Options {
+        programme: net.id(),
+        issuer: Some(issuer),
+        sites: vec![(site_id(0), north), (site_id(1), south)],
+        folders: Vec::new(),
+        transport: annona_transport::Options { socks_proxy: proxy, ..annona_transport::Options::default() },
+        recheck: false,
+        uncosigned: false,
+        most: 1_000_000,
+    };
+    mirror(folder, &options, &AtomicBool::new(false)).unwrap()
+}
+
+/// The mirror has every log, and an audit has nothing to say against it.
+fn assert_whole(net: &Net, folder: &Path, outcome: &Outcome) {
+    assert!(outcome.faults.is_empty() && outcome.unreached.is_empty(), "{outcome:?}");
+    assert_eq!(outcome.logs.len(), 3, "{outcome:?}");
+    assert!(outcome.logs.iter().all(|log| log.size > 0), "{outcome:?}");
+    let report = verify_folder(folder, net.id(), &Verify::default(), &|_| {}).unwrap();
+    assert_eq!(report.findings, []);
+}
+
+/// A SOCKS5 proxy that resolves names itself: every name is this machine. Keeps whom it was asked for.
+fn socks() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let seen = Arc::clone(&asked);
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let seen = Arc::clone(&seen);
+            // A connection that breaks off is the client's affair.
+            thread::spawn(move || drop(carry(client.unwrap(), &seen)));
+        }
+    });
+    (address, asked)
+}
+
+fn carry(mut client: TcpStream, asked: &Mutex<Vec<String>>) -> io::Result<()> {
+    let mut exact = |length: usize| -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        client.read_exact(&mut bytes)?;
+        Ok(bytes)
+    };
+    let methods = exact(2)?;
+    exact(methods[1].into())?;
+    (&client).write_all(&[5, 0])?;
+    let mut client = client;
+    let mut exact = |length: usize| -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        client.read_exact(&mut bytes)?;
+        Ok(bytes)
+    };
+    let head = exact(4)?;
+    let name = match head[3] {
+        1 => exact(4)?.iter().map(u8::to_string).collect::<Vec<_>>().join("."),
+        _ => {
+            let length = exact(1)?[0];
+            String::from_utf8(exact(length.into())?).unwrap()
+        }
+    };
+    let port = exact(2)?;
+    let port = u16::from_be_bytes([port[0], port[1]]);
+    asked.lock().unwrap().push(format!("{name}:{port}"));
+    let mut server = TcpStream::connect(("127.0.0.1", port))?;
+    client.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 0])?;
+    let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
+    let up = thread::spawn(move || {
+        drop(io::copy(&mut from, &mut to));
+        drop(to.shutdown(Shutdown::Write));
+    });
+    drop(io::copy(&mut server, &mut client));
+    drop(client.shutdown(Shutdown::Both));
+    up.join().unwrap();
+    Ok(())
+}
+
+#[test]
+fn a_mirror_over_tls_and_through_a_proxy() {
+    let net = net();
+    net.parties().for_each(with_tls);
+    let home = tempfile::tempdir().unwrap();
+    let parties: Vec<&Party> = net.parties().collect();
+    let origins = |host: &str| [0, 1, 2].map(|at| format!("https://{host}:{}", port(parties[at])));
+
+    let folder = home.path().join("tls");
+    let outcome = run(&net, &folder, origins("127.0.0.1"), None);
+    assert_whole(&net, &folder, &outcome);
+    // Again: nothing is new.
+    let again = run(&net, &folder, origins("127.0.0.1"), None);
+    assert!(again.added.is_empty() && again.logs.iter().all(|log| log.before == log.size), "{again:?}");
+
+    // Names that nobody but the proxy can resolve: no name is asked for beside it.
+    let folder = home.path().join("proxy");
+    let (proxy, asked) = socks();
+    let outcome = run(&net, &folder, origins("annona.invalid"), Some(proxy));
+    assert_whole(&net, &folder, &outcome);
+    let asked = asked.lock().unwrap();
+    for party in &parties {
+        assert!(asked.contains(&format!("annona.invalid:{}", port(party))), "{asked:?}");
+    }
+    assert!(asked.iter().all(|name| name.starts_with("annona.invalid:")), "{asked:?}");
+    drop(asked);
+
+    // The sites' addresses exchanged: each shows a key that is not its log's, and nothing is taken from either.
+    let folder = home.path().join("wrong");
+    let [issuer, north, south] = origins("127.0.0.1");
+    let outcome = run(&net, &folder, [issuer, south, north], None);
+    assert!(outcome.faults.is_empty(), "{outcome:?}");
+    assert_eq!(outcome.unreached.len(), 2, "{outcome:?}");
+    assert_eq!(outcome.logs.iter().map(|log| log.log.as_str()).collect::<Vec<_>>(), ["issuer"]);
+    // A plain address of a server that speaks TLS gives nothing either, and the others are copied.
+    let plain = format!("http://127.0.0.1:{}", port(parties[1]));
+    let [issuer, _, south] = origins("127.0.0.1");
+    let outcome = run(&net, &home.path().join("plain"), [issuer, plain, south], None);
+    assert_eq!((outcome.unreached.len(), outcome.logs.len()), (1, 2), "{outcome:?}");
+}
+
+/// A site signs a receipt and logs nothing. What the household's wallet writes convinces an auditor who has the programme's id, and
+/// the auditor's own copy says the same.
+#[test]
+fn a_wallet_proves_a_broken_receipt_to_an_auditor() {
+    let net = net();
+    let client = net.issuer.client();
+    let bytes = patiently("announcement", || client.get("/v1/announcement")).unwrap();
+    let announcement = Announcement::decode(&bytes).unwrap();
+    let programme = announcement.verify(net.id()).unwrap();
+    let newest = programme.latest();
+    let key = newest.site(site_id(0)).unwrap().logs.last().unwrap();
+    let place = Place::new(&programme.in_force(Round(1)).unwrap(), site_id(0));
+    let promise = |batch| {
+        let mark = Mark { key: KeyIndex(0), holder: EncodedPoint([7; 32]) };
+        let terms = ReceiptTerms { place, mark, number: 1, leaf: TreeHash([9; 32]), batch, pending: false };
+        Signed::sign(terms, &net.prepared.site_keys[0])
+    };
+    let site = net.sites[0].client();
+    let fetch = |path: &str| site.get(&format!("/log/{path}")).ok();
+    let log = WholeLog::read(fetch, key, newest).unwrap();
+    let versions: Vec<_> = announcement.versions.iter().map(|version| version.leaf.clone()).collect();
+
+    let folder = tempfile::tempdir().unwrap();
+    let origins = [net.issuer.proxy.url(), net.sites[0].proxy.url(), net.sites[1].proxy.url()];
+    assert_whole(&net, folder.path(), &run(&net, folder.path(), origins, None));
+    let judged = |paper: &Paper| Desk::open(folder.path(), net.id(), [paper]).unwrap().judge(paper).state;
+    // The round is closed, so that its first batch is or will never be; a later one of the round may still be thought of.
+    let mut proven = 0;
+    for batch in [1, 2] {
+        let receipt = promise(batch);
+        let (kept, paper) = (log.kept(&receipt, newest).unwrap(), Paper::Receipt(receipt));
+        match (kept, judged(&paper)) {
+            (Kept::Broken(proof), State::Broken(Some(own))) => {
+                let file = log.omission_file(net.id(), &versions, &proof);
+                let read = OmissionProof::from_json(file.as_bytes()).unwrap();
+                assert!(read.verify(net.id()).is_ok());
+                assert_eq!(read.omission, own.omission);
+                assert_eq!(Paper::read(file.as_bytes(), net.id()).unwrap(), [paper]);
+                proven += 1;
+            }
+            (Kept::NotDue, State::Pending) => {}
+            (kept, state) => panic!("wallet and auditor differ: {kept:?}, {state:?}"),
+        }
+    }
+    assert_eq!(proven, 1, "the closed batch, and no other");
+}
