@@ -69,7 +69,7 @@ type Packs = BTreeMap<(Round, SiteId), Vec<Vec<u8>>>;
 
 fn packs(folder: &Path) -> Result<Packs, MirrorError> {
     let mut packs = Packs::new();
-    for path in files::list(&folder.join("packs"))? {
+    for path in files::list_below(folder, "packs")? {
         let bytes = files::read(&path, MAX_ANNOUNCEMENT)?.unwrap_or_default();
         let pack = OpeningPack::decode(&bytes).map_err(|_| MirrorError::Damaged { path })?;
         packs.entry((pack.content.place.round, pack.content.place.site)).or_default().push(bytes);

@@ -90,8 +90,9 @@ pub(super) struct SiteLog {
 
 impl SiteLog {
     pub(super) fn read(folder: &Path, chain: &Chain, named: NamedLog, wanted: &Wanted) -> Result<Self, SiteLogError> {
-        let folder = folder.join("logs").join(&named.folder);
-        let note = files::read(&folder.join("checkpoint"), MAX_NOTE_BYTES)?.ok_or(SiteLogError::Absent)?;
+        let of_log = named.folder.clone();
+        let read = |name: &str, limit| files::read_below(folder, &format!("logs/{of_log}/{name}"), limit);
+        let note = read("checkpoint", MAX_NOTE_BYTES)?.ok_or(SiteLogError::Absent)?;
         let verified = chain.verify_checkpoint(&note, &named, false)?;
         let checkpoint = verified.checkpoint().clone();
         let mut log = Self {
@@ -108,9 +109,9 @@ impl SiteLog {
             owed_voided: BTreeMap::new(),
         };
         for path in paths(log.checkpoint.size()).take_while(|path| path.kind() == TileKind::Entries) {
-            let mut bytes = files::read(&folder.join(path.to_string()), MAX_BUNDLE)?;
+            let mut bytes = read(&path.to_string(), MAX_BUNDLE)?;
             if bytes.is_none() {
-                bytes = files::read(&folder.join(path.full().to_string()), MAX_BUNDLE)?;
+                bytes = read(&path.full().to_string(), MAX_BUNDLE)?;
             }
             let entries = bytes.as_deref().and_then(|bytes| {
                 let full = || decode_bundle(bytes, path.full().width());

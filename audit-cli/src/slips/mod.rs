@@ -287,7 +287,7 @@ impl<'a> Desk<'a> {
 /// The packs of a place that the issuer signed.
 fn packs(folder: &Path, chain: &Chain, round: Round, site: SiteId) -> Result<Vec<OpeningPack>, MirrorError> {
     let mut packs = Vec::new();
-    for path in files::list(&folder.join("packs"))? {
+    for path in files::list_below(folder, "packs")? {
         let bytes = files::read(&path, MAX_ANNOUNCEMENT)?.unwrap_or_default();
         packs.extend(OpeningPack::decode(&bytes).ok().filter(|pack| {
             let place = &pack.content.place;

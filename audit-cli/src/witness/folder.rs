@@ -161,9 +161,9 @@ fn findings(report: &Report, log: &NamedLog) -> Vec<Check> {
 impl Offered {
     /// The entries are hashed here: an audit does not hold an uncosigned checkpoint against them.
     fn read(folder: &Path, log: &NamedLog) -> Result<Self, Withheld> {
-        let folder = folder.join("logs").join(&log.folder);
         let unreadable = |_: FileError| Withheld::Unreadable;
-        let read = |name: &str, limit| files::read(&folder.join(name), limit).map_err(unreadable);
+        let below = |name: &str| format!("logs/{}/{name}", log.folder);
+        let read = |name: &str, limit| files::read_below(folder, &below(name), limit).map_err(unreadable);
         let note = read("checkpoint", MAX_NOTE_BYTES)?.ok_or(Withheld::Unreadable)?;
         let verified = verify_checkpoint(&note, &log.verifier()?, &[], 0)?;
         let mut leaves = Vec::new();
