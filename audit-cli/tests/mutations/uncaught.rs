@@ -17,6 +17,7 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use serde_json::Value;
 
 use super::{
+    control::{manifest, next, open},
     harness::*,
     issuer::{is_roll_over, is_swap},
     vouchers::{first, is_voucher, mark, push},
@@ -59,7 +60,7 @@ pub(crate) const ALL: &[Uncaught] = &[
         name: "household-left-out",
         how: "An issuer drops enrolment and roll-over of a household whose vouchers nobody redeemed.",
         why: "the log is that of a programme without the household",
-        seen: "the household's wallet, which looks for its leaves",
+        seen: "the household's wallet, which looks for its enrolment (protocol.md, 4.2)",
         run: household_left_out,
     },
     Uncaught {
@@ -103,6 +104,13 @@ pub(crate) const ALL: &[Uncaught] = &[
         why: "the logs were like that once, and all of it was signed",
         seen: "whoever has a newer copy: `mirror`, witnesses; wallets, by receipts",
         run: older_state,
+    },
+    Uncaught {
+        name: "round-under-an-older-version",
+        how: "An issuer opens a round under the version before the newest, so that what officers changed since is not in force.",
+        why: "a version of the chain that plans the round may be in force; planned accruals are the same in all",
+        seen: "everybody who reads the opening: wallets, sites, officers",
+        run: older_version,
     },
     Uncaught {
         name: "statement-withheld",
@@ -265,6 +273,14 @@ fn older_state() {
     published.packs.retain(|pack| pack.content.place.round == Round(1));
     let report = assert_verified(&published);
     assert_eq!(food(&report), food(&assert_verified(truth())));
+}
+
+fn older_version() {
+    let published = publish(|draft| {
+        let newest = IssuerLeaf::Manifest(next(|header| header.threshold = 3));
+        draft.issuer.extend([newest, open(3, manifest())].map(Block::Control));
+    });
+    assert_verified(&published);
 }
 
 fn statement_withheld() {
