@@ -147,11 +147,11 @@ fn end() -> u64 {
     truth().issuer.entries.len() as u64
 }
 
-fn manifest() -> ManifestHash {
+pub(crate) fn manifest() -> ManifestHash {
     story().fixture.chain[1].header.hash()
 }
 
-fn open(round: u32, manifest: ManifestHash) -> IssuerLeaf {
+pub(crate) fn open(round: u32, manifest: ManifestHash) -> IssuerLeaf {
     IssuerLeaf::Open(OpenLeaf { round: Round(round), manifest })
 }
 

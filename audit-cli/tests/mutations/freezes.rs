@@ -3,7 +3,7 @@
 use annona_protocol::{
     audit::{
         Check,
-        forge::inflate,
+        forge::enrol_as,
         testing::{Block, Draft, Story},
     },
     ids::Round,
@@ -184,7 +184,7 @@ fn beyond_schema() -> Caught {
     let mut rng = ChaCha20Rng::seed_from_u64(SEED);
     // The same story, told again, as its fourth household's secrets change.
     let mut story = Story::new(&mut rng);
-    inflate(&mut story, 100, &mut rng);
+    enrol_as(&mut story, 3, 12, &[100, 0], &mut rng);
     let published = story.draft.publish(&story, &mut rng);
     caught(&published, &[Row::issuer(Check::OpeningBeyondSchema).at(freezes(&published)[0])], &[])
 }

@@ -83,15 +83,17 @@ pub(crate) struct Caught {
     pub(crate) follows: Vec<Check>,
     /// What caught it, where no check of an audit does.
     pub(crate) other: &'static str,
-    /// Who is named.
+    /// Who is named for the manipulation.
     pub(crate) parties: BTreeSet<String>,
+    /// Who is named at all.
+    pub(crate) accused: BTreeSet<String>,
 }
 
 impl Caught {
     /// By something else than an audit's checks; parties as the program names them.
     pub(crate) fn otherwise(other: &'static str, parties: &[&str]) -> Self {
-        let parties = parties.iter().map(|party| (*party).to_owned()).collect();
-        Self { checks: Vec::new(), follows: Vec::new(), other, parties }
+        let parties: BTreeSet<String> = parties.iter().map(|party| (*party).to_owned()).collect();
+        Self { checks: Vec::new(), follows: Vec::new(), other, accused: parties.clone(), parties }
     }
 }
 
@@ -262,6 +264,7 @@ impl Folder {
             follows: distinct(follows),
             other: "",
             parties: named.iter().map(|row| row.party.clone()).collect(),
+            accused: expected.into_iter().map(|row| row.party).collect(),
         }
     }
 

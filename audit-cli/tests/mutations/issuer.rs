@@ -41,6 +41,12 @@ pub(crate) const ALL: &[Manipulation] = &[
         run: || falsified(0, is_enrol, Check::EnrolmentInvalid, None),
     },
     Manipulation {
+        name: "enrolment-that-never-ends",
+        how: "An issuer logs an enrolment with an expiry that no credential can have.",
+        named: "the enrolment",
+        run: never_ends,
+    },
+    Manipulation {
         name: "roll-over-forged",
         how: "An issuer logs a roll-over whose proofs it made up.",
         named: "the roll-over",
@@ -201,6 +207,16 @@ fn ticket_of_another_kind() -> Caught {
         leaf.kind = TicketKind::Split;
     });
     caught(&published, &[Row::issuer(Check::TicketKind).at(at)], &[])
+}
+
+fn never_ends() -> Caught {
+    let (published, at) = edited(0, is_enrol, |leaf| {
+        let IssuerLeaf::Enrol(leaf) = leaf else { unreachable!("an enrolment") };
+        leaf.expires = Round(1 << 16);
+    });
+    // It is a class of its own, and missing from the one that is opened.
+    let follows = [Row::issuer(Check::OpeningCount).at(freezes(&published)[0])];
+    caught(&published, &[Row::issuer(Check::EnrolmentInvalid).at(at)], &follows)
 }
 
 fn ticket_used_twice() -> Caught {

@@ -133,6 +133,27 @@ fn every_check_is_reached() {
     }
 }
 
+/// No cheat of a site's is held against the issuer or the other site, and none of the issuer's against a site. What a server alters
+/// looks like the deed of whoever signs such files.
+#[test]
+fn nobody_else_is_accused() {
+    let mut judged = 0;
+    for (one, caught) in all().into_iter().zip(CAUGHT.iter().flatten()) {
+        let accused: Vec<&str> =
+            caught.accused.iter().map(String::as_str).filter(|party| *party != "voucher").collect();
+        let is_just = match one.how.split(' ').take(2).collect::<Vec<_>>()[..] {
+            ["A", "site"] => matches!(accused[..], ["site-1" | "site-2"]),
+            // A server that may be the issuer's.
+            ["An", "issuer" | "agency"] | ["Officers", _] | ["A", "server,"] => accused == ["issuer"],
+            ["A", "server" | "stranger"] => continue,
+            _ => panic!("who cheats in {}?", one.name),
+        };
+        assert!(is_just, "{}: {accused:?}", one.name);
+        judged += 1;
+    }
+    assert!(judged >= 50, "{judged}");
+}
+
 /// What the page says cannot be caught verifies.
 #[test]
 fn what_cannot_be_caught_verifies() {

@@ -65,6 +65,12 @@ pub(crate) const ALL: &[Manipulation] = &[
         run: collected_twice,
     },
     Manipulation {
+        name: "collected-at-another-site",
+        how: "A site logs the collection of a slip that the other site wrote.",
+        named: "the collection",
+        run: collected_elsewhere,
+    },
+    Manipulation {
         name: "collected-before-it-was-owed",
         how: "A site writes the owed slip after its collection, when the round is stated.",
         named: "the collection; the slip",
@@ -241,6 +247,12 @@ fn collected_twice() -> Caught {
     });
     let at = again(&published.sites[0].1, &collected());
     caught(&published, &[Row::site(Check::CollectedUnmatched, NORTH).at(at).round(2)], &[])
+}
+
+fn collected_elsewhere() -> Caught {
+    let published = publish(|draft| push(draft, RIVER, 1, collected()));
+    let at = logged(&published, RIVER, &collected());
+    caught(&published, &[Row::site(Check::CollectedUnmatched, RIVER).at(at).round(2)], &[])
 }
 
 fn collected_before() -> Caught {

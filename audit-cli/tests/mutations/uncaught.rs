@@ -3,21 +3,23 @@
 use annona_protocol::{
     audit::{
         Published,
-        forge::{batches, inflate, issuer_event, mint, positions, site_event},
+        forge::{batches, enrol_as, issuer_event, mint, positions, site_event},
         testing::{Block, Story, accepted},
     },
-    fixture::FOOD,
-    ids::Round,
-    log::leaf::{IssuerLeaf, SiteLeaf},
-    redeem::Surrender,
-    slip::{Place, RefusalCode, RefusalTerms, Signed},
+    fixture::{CASH, FOOD, LOT},
+    ids::{Round, Units},
+    log::leaf::{IssuerLeaf, OwedLeaf, SiteLeaf},
+    redeem::{CollectRequest, Surrender, holder_key},
+    secret::SecretScalar,
+    slip::{OwedTerms, Place, RefusalCode, RefusalTerms, Signed},
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use serde_json::Value;
 
 use super::{
+    control::{manifest, next, open},
     harness::*,
-    issuer::is_swap,
+    issuer::{is_roll_over, is_swap},
     vouchers::{first, is_voucher, mark, push},
 };
 
@@ -48,11 +50,39 @@ pub(crate) const ALL: &[Uncaught] = &[
         run: household_made_larger,
     },
     Uncaught {
+        name: "expiry-mislabelled",
+        how: "An issuer gives one household of a class an earlier expiry than its leaf says, and another a later one.",
+        why: "an opening proves expiries in sum",
+        seen: "each wallet, which compares its own leaf (protocol.md, 4.2)",
+        run: expiry_mislabelled,
+    },
+    Uncaught {
+        name: "household-left-out",
+        how: "An issuer drops enrolment and roll-over of a household whose vouchers nobody redeemed.",
+        why: "the log is that of a programme without the household",
+        seen: "the household's wallet, which looks for its enrolment (protocol.md, 4.2)",
+        run: household_left_out,
+    },
+    Uncaught {
+        name: "absent-household-drawn-for",
+        how: "An issuer rolls a credential of its own over in place of a household that stays away, draws on it, and a runner redeems.",
+        why: "roll-overs are counted, not linked, and amends leave room in the bound",
+        seen: "the room is printed: counted beside granted at most; households that come late, and are one too many",
+        run: absent_household,
+    },
+    Uncaught {
         name: "no-show-filled",
         how: "An issuer signs a second voucher for a drawn one that nobody redeemed, and a site claims it.",
         why: "of each key no more vouchers exist in the logs than were drawn",
         seen: "the household, if it surrenders its voucher; stock counts",
         run: no_show_filled,
+    },
+    Uncaught {
+        name: "owed-to-itself",
+        how: "A site writes an owed slip to a key of its own, though it handed over everything, and collects it.",
+        why: "holders' keys are random: nobody sees whose they are",
+        seen: "stock counts; a household that was given no slip",
+        run: owed_to_itself,
     },
     Uncaught {
         name: "refused-and-claimed",
@@ -74,6 +104,13 @@ pub(crate) const ALL: &[Uncaught] = &[
         why: "the logs were like that once, and all of it was signed",
         seen: "whoever has a newer copy: `mirror`, witnesses; wallets, by receipts",
         run: older_state,
+    },
+    Uncaught {
+        name: "round-under-an-older-version",
+        how: "An issuer opens a round under the version before the newest, so that what officers changed since is not in force.",
+        why: "a version of the chain that plans the round may be in force; planned accruals are the same in all",
+        seen: "everybody who reads the opening: wallets, sites, officers",
+        run: older_version,
     },
     Uncaught {
         name: "statement-withheld",
@@ -122,8 +159,50 @@ fn household_on_paper() {
 fn household_made_larger() {
     let mut rng = ChaCha20Rng::seed_from_u64(SEED);
     let mut story = Story::new(&mut rng);
-    inflate(&mut story, 15, &mut rng);
+    enrol_as(&mut story, 3, 12, &[15, 0], &mut rng);
     assert_verified(&story.draft.publish(&story, &mut rng));
+}
+
+fn expiry_mislabelled() {
+    let mut rng = ChaCha20Rng::seed_from_u64(SEED);
+    let mut story = Story::new(&mut rng);
+    // Their leaves say 12. The attributes are the story's.
+    enrol_as(&mut story, 2, 13, &[6, 2], &mut rng);
+    enrol_as(&mut story, 3, 11, &[1, 0], &mut rng);
+    let report = assert_verified(&story.draft.publish(&story, &mut rng));
+    assert_eq!(report["drawn"], assert_verified(truth())["drawn"], "the bounds are those of the story");
+}
+
+fn household_left_out() {
+    let published = publish(|draft| {
+        // The fourth household drew nothing that is in the log.
+        drop(batches(&mut draft.issuer).swap_remove(0).remove(3));
+        let shows = batches(&mut draft.issuer).swap_remove(1);
+        let fourth = shows.iter().enumerate().filter(|(_, leaf)| is_roll_over(leaf)).nth(3).map(|(at, _)| at);
+        drop(shows.remove(fourth.expect("four roll-overs")));
+    });
+    assert_eq!(assert_verified(&published)["enrolments"], 4);
+}
+
+fn absent_household() {
+    let (fixture, mut rng) = (&story().fixture, rng());
+    // A household of fifteen that is in no log.
+    let (ghost, _) = fixture.enrol(LOT, 12, &[15, 0], &mut rng);
+    let (ghost, record) = fixture.roll_over(2, &ghost, &mut rng);
+    let (_, vouchers, draw) = fixture.draw(2, &ghost, fixture.keys(2, &[(FOOD, 15)]), &mut rng);
+    let published = publish(|draft| {
+        batches(&mut draft.issuer).swap_remove(3).extend([IssuerLeaf::RollOver(record), IssuerLeaf::Draw(draw)]);
+        let redeemed = vouchers.iter().map(|voucher| SiteLeaf::Voucher(accepted(fixture, voucher, 1)));
+        batches(&mut draft.sites[0].1).swap_remove(1).extend(redeemed);
+    });
+    let report = assert_verified(&published);
+    let drawn = |report: &Value| {
+        let rows = report["drawn"].as_array().expect("rows");
+        let food = rows.iter().find(|row| row["round"] == 2 && row["line"] == FOOD.0).expect("a row");
+        (food["counted"].as_u64(), food["granted_at_most"].as_u64())
+    };
+    let (before, granted) = drawn(&assert_verified(truth()));
+    assert_eq!(drawn(&report), (before.map(|units| units + 15), granted));
 }
 
 fn no_show_filled() {
@@ -137,6 +216,21 @@ fn no_show_filled() {
     });
     let report = assert_verified(&published);
     assert_eq!(food(&report), food(&assert_verified(truth())));
+}
+
+fn owed_to_itself() {
+    let (fixture, mut rng) = (&story().fixture, rng());
+    let (secret, lines) = (SecretScalar::random(&mut rng), vec![(CASH, Units(40))]);
+    let owed = OwedLeaf { round: Round(1), lines: lines.clone(), holder: holder_key(&secret) };
+    let [first, second] = [1, 2].map(|round| Place::new(&fixture.view(round), NORTH.0));
+    let slip = Signed::sign(OwedTerms { place: first, lines, holder: owed.holder }, &fixture.site_logs[0]);
+    let request = CollectRequest::new(&fixture.view(1), &slip, &second, &secret, &mut rng).expect("the site's slip");
+    let collected = request.verify(&second, &owed).expect("the site holds the key");
+    let published = publish(|draft| {
+        push(draft, NORTH, 0, SiteLeaf::Owed(owed));
+        push(draft, NORTH, 1, SiteLeaf::Collected(collected));
+    });
+    assert_verified(&published);
 }
 
 fn refused_and_claimed() {
@@ -179,6 +273,14 @@ fn older_state() {
     published.packs.retain(|pack| pack.content.place.round == Round(1));
     let report = assert_verified(&published);
     assert_eq!(food(&report), food(&assert_verified(truth())));
+}
+
+fn older_version() {
+    let published = publish(|draft| {
+        let newest = IssuerLeaf::Manifest(next(|header| header.threshold = 3));
+        draft.issuer.extend([newest, open(3, manifest())].map(Block::Control));
+    });
+    assert_verified(&published);
 }
 
 fn statement_withheld() {

@@ -83,6 +83,12 @@ pub(crate) const ALL: &[Manipulation] = &[
         run: void_falsified,
     },
     Manipulation {
+        name: "void-at-another-site",
+        how: "A site logs a void that a holder agreed to at the other site.",
+        named: "the void",
+        run: void_elsewhere,
+    },
+    Manipulation {
         name: "void-of-nothing",
         how: "A site drops the acceptance that a void cancels, and keeps void and second acceptance.",
         named: "the void, and the acceptance whose number has none before it",
@@ -240,6 +246,13 @@ fn void_falsified() -> Caught {
     let (at, second) = (logged(&published, NORTH, &leaf), acceptances(&published, 0, &of)[1]);
     let row = |check| Row::site(check, NORTH).of(&of);
     caught(&published, &[row(Check::VoidInvalid).at(at), row(Check::DoubleRedemption).at(second)], &[])
+}
+
+fn void_elsewhere() -> Caught {
+    let leaf = SiteLeaf::Void(void());
+    let published = publish(|draft| push(draft, RIVER, 0, leaf.clone()));
+    let row = |check| Row::site(check, RIVER).at(logged(&published, RIVER, &leaf)).of(&void().mark);
+    caught(&published, &[row(Check::VoidInvalid), row(Check::VoidUnmatched)], &[])
 }
 
 fn void_of_nothing() -> Caught {

@@ -116,19 +116,22 @@ pub fn mint<R: CryptoRng + ?Sized>(
     blinded.unblind(&entries, &answers).expect("true answers")
 }
 
-/// Issuer and household together: the fourth enrolment has this many members. All proofs hold.
+/// Issuer and household together: the credential of an enrolment of the first batch has this expiry, whatever its leaf says, and
+/// these attributes. All proofs hold.
 ///
 /// # Panics
-/// If the story has no fourth enrolment.
-pub fn inflate<R: CryptoRng + ?Sized>(story: &mut Story, members: i64, rng: &mut R) {
+/// If the story has no such enrolment.
+pub fn enrol_as<R: CryptoRng + ?Sized>(story: &mut Story, at: usize, expires: i64, attributes: &[i64], rng: &mut R) {
     let (fixture, blocks) = (&story.fixture, &mut story.draft.issuer);
     let programme = &fixture.programme;
-    let Some(IssuerLeaf::Enrol(leaf)) = batches(blocks).swap_remove(0).get_mut(3) else { panic!("an enrolment") };
+    let Some(IssuerLeaf::Enrol(leaf)) = batches(blocks).swap_remove(0).get_mut(at) else { panic!("an enrolment") };
     let rho = SecretScalar::random(rng);
     let class = CohortClass { amend: false, expires: Round(12), drawn: Round(0) };
     let mut values = vec![0; usize::from(programme.parameters().arity()) - 1];
-    values[0] = 12;
-    values[usize::from(programme.schema().attribute(0)) - 2] = members;
+    values[0] = expires;
+    for (index, value) in (0..).zip(attributes) {
+        values[usize::from(programme.schema().attribute(index)) - 2] = *value;
+    }
     let member = CohortMember::new(class, *rho.expose(), values);
     let b = IssuedCommitment::b(&leaf.commitment, Some(&member.commitment(programme.parameters()))).expect("a point");
     let issued = IssuedCommitment::sign(&fixture.issuer, b).expect("not degenerate");

@@ -277,7 +277,7 @@ fn cohort_too_small() {
 fn attributes_beyond_the_schema() {
     let mut rng = ChaCha20Rng::seed_from_u64(77);
     let mut story = Story::new(&mut rng);
-    inflate(&mut story, 100, &mut rng);
+    enrol_as(&mut story, 3, 12, &[100, 0], &mut rng);
     let published = story.draft.publish(&story, &mut rng);
     let report = audit(story.fixture.programme.id(), &published, &mut rng, &|_| {});
     let freeze = freezes(&published)[0];
