@@ -609,6 +609,13 @@ fn possible(line: &Value, values: &[u32], most: u64) -> Vec<Vec<u64>> {
             cells.into_iter().map(with)
         };
         tables = tables.into_iter().flat_map(more).collect();
+        // A round that is whole has its sum.
+        let whole = |table: &Vec<u64>| {
+            let (at, rest) = (table.len() / sites, table.len() % sites);
+            let sum = || table[(at - 1) * sites..].iter().sum::<u64>();
+            rest != 0 || line["redeemed"]["by_round"][at - 1].as_u64().is_none_or(|known| known == sum())
+        };
+        tables.retain(whole);
     }
     tables.retain(|table| fits(table));
     tables
@@ -620,7 +627,7 @@ fn a_reader_who_tries_every_table_learns_no_small_figure() {
     let mut rng = ChaCha20Rng::seed_from_u64(44);
     let mut random = |below: usize| (rng.next_u64() % below as u64) as usize;
     let (mut hidden, mut open) = (0, 0);
-    for _ in 0..300 {
+    for _ in 0..200 {
         let values = [&[3, 5][..], &[2, 5], &[4, 6], &[1, 3], &[3, 4]][random(5)];
         let (rounds, sites) = [(1, 2), (2, 1), (1, 3), (3, 1), (2, 2), (2, 2)][random(6)];
         let below = [6, 8, 10][random(3)];
@@ -646,5 +653,5 @@ fn a_reader_who_tries_every_table_learns_no_small_figure() {
         open += count(&line["redeemed"]["cells"], &|cell| cell.as_u64().is_some_and(|cell| cell > 0));
     }
     println!("{hidden} small cells, {open} shown that are not zero");
-    assert!(hidden > 200 && open > 100);
+    assert!(hidden > 120 && open > 60);
 }
