@@ -11,6 +11,8 @@ use super::sheet::{Hostile, MOST_BYTES, Rows, Taken};
 /// More than any stock sheet has.
 const MOST_COLUMNS: usize = 256;
 const MOST_PARTS: usize = 1000;
+/// Of a row's number: a sheet has at most 1,048,576 rows.
+const MOST_DIGITS: usize = 7;
 const MOST_STRINGS: u64 = 1_000_000;
 /// The most that a cell of a workbook holds, in UTF-16 units: four bytes each at most.
 const MOST_TEXT: usize = 4 * 32_767;
@@ -85,7 +87,9 @@ fn unpacks(content: &[u8]) -> Result<(), WorkbookFault> {
         let name = part.name().map_err(|_| WorkbookFault::Malformed)?.to_ascii_lowercase();
         if name.ends_with(".xml") || name.ends_with(".rels") {
             let text = std::str::from_utf8(&bytes).ok().filter(|text| !has_controls(text));
-            declares(text.ok_or(WorkbookFault::Malformed)?)?;
+            let text = text.ok_or(WorkbookFault::Malformed)?;
+            declares(text)?;
+            numbers_rows(text)?;
         }
     }
     Ok(())
@@ -95,6 +99,22 @@ fn unpacks(content: &[u8]) -> Result<(), WorkbookFault> {
 /// name.
 fn has_controls(text: &str) -> bool {
     text.bytes().any(|byte| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r'))
+}
+
+/// A row's number beyond those that a sheet can have makes the reader of workbooks count too far.
+fn numbers_rows(text: &str) -> Result<(), Hostile> {
+    for (at, _) in text.match_indices('=') {
+        let Some(before) = text[..at].trim_end().strip_suffix('r') else { continue };
+        if before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, ':' | '-' | '_' | '.')) {
+            continue;
+        }
+        let number = attribute(&text[at..]).map(|value| value.trim().trim_start_matches('+'));
+        let number = number.filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()));
+        if number.is_some_and(|number| number.trim_start_matches('0').len() > MOST_DIGITS) {
+            return Err(Hostile::Rows);
+        }
+    }
+    Ok(())
 }
 
 /// Space is set aside for as many shared strings as the part says that it has.
