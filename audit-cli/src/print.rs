@@ -1,4 +1,5 @@
-//! Reports as text, JSON and CSV.
+//! Reports as text, JSON and CSV. Whatever leaves the program for a terminal or a spreadsheet passes here: names are the
+//! manifest's, file names are whoever filled the folder.
 
 use std::io::{self, Write};
 
@@ -8,17 +9,54 @@ use annona_protocol::{
 };
 use serde_json::{Value, json};
 
-/// Text of a manifest, fit for a terminal.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+/// Whether a character moves a terminal's cursor, breaks a line, or turns the direction of writing.
+fn acts(c: char) -> bool {
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    // Control characters are C0, DEL and C1.
+    turns || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
+}
+
+/// A text of somebody else's, fit for showing: without control characters and without those that turn the direction of writing.
+pub fn clean(text: &str) -> String {
+    text.chars().map(|c| if acts(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// JSON in lines, for programs and for terminals: the same value, with what [`clean`] takes out written as escapes.
+pub fn json(value: &Value) -> String {
+    let text = format!("{value:#}");
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        // The only ones outside of strings are ends of lines, and none is beyond 16 bits.
+        if c != '\n' && acts(c) {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+/// A name for a spreadsheet, as OWASP's "CSV Injection" says: what a program would take for a formula begins with an
+/// apostrophe. Some split cells at other characters than the comma, and a name has to be harmless in these as well.
+fn in_sheet(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len() + 1);
+    let mut first = true;
+    for c in clean(text).chars() {
+        if first && matches!(c, '=' | '+' | '-' | '@' | '\u{ff1d}' | '\u{ff0b}' | '\u{ff0d}' | '\u{ff20}') {
+            safe.push('\'');
+        }
+        safe.push(c);
+        first = matches!(c, ',' | ';' | '|' | '"' | '\'') || (first && c.is_whitespace());
+    }
+    safe
 }
 
 fn site_name(names: &Names, site: SiteId) -> String {
-    names.sites.get(&site).map_or_else(|| site.to_string(), |name| printable(name))
+    names.sites.get(&site).map_or_else(|| site.to_string(), |name| clean(name))
 }
 
 fn line_name(names: &Names, line: LineId) -> String {
-    names.lines.get(&line).map_or_else(|| line.to_string(), |name| printable(name))
+    names.lines.get(&line).map_or_else(|| line.to_string(), |name| clean(name))
 }
 
 /// Writes a report for people: the totals, notes, every finding in one line, the verdict.
@@ -29,16 +67,16 @@ pub fn text(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let Report { names, totals, findings, notes, leaves, programme } = report;
     writeln!(out, "programme {programme}")?;
     if !names.programme.is_empty() {
-        writeln!(out, "{}, {}", printable(&names.agency), printable(&names.programme))?;
+        writeln!(out, "{}, {}", clean(&names.agency), clean(&names.programme))?;
     }
     writeln!(out, "{leaves} leaves, {} enrolments, {} amends\n", totals.enrolments, totals.amends)?;
     site_table(names, totals, out)?;
     drawn_table(names, totals, out)?;
     for note in notes {
-        writeln!(out, "note: {note}")?;
+        writeln!(out, "note: {}", clean(&note.to_string()))?;
     }
     for finding in findings {
-        writeln!(out, "{}", printable(&finding.to_string()))?;
+        writeln!(out, "{}", clean(&finding.to_string()))?;
     }
     match findings.len() {
         0 => writeln!(out, "verified"),
@@ -154,7 +192,8 @@ pub(crate) fn finding(finding: &Finding) -> Value {
     })
 }
 
-/// Redeemed units as `round,site,line,units`, with names; rows without units are left out.
+/// Redeemed units as `round,site,line,units`, with names; rows without units are left out. A name that a spreadsheet would take
+/// for a formula has an apostrophe before it.
 ///
 /// # Errors
 /// Those of `out`.
@@ -166,7 +205,8 @@ pub fn csv(
     let mut writer = csv::Writer::from_writer(out);
     writer.write_record(["round", "site", "line", "units"])?;
     for (round, site, line, units) in rows {
-        writer.write_record([round.to_string(), site_name(names, site), line_name(names, line), units.to_string()])?;
+        let [site, line] = [site_name(names, site), line_name(names, line)].map(|name| in_sheet(&name));
+        writer.write_record([round.to_string(), site, line, units.to_string()])?;
     }
     writer.flush()?;
     Ok(())

@@ -116,7 +116,7 @@ impl fmt::Display for Event {
             Self::Unverified(why) => format!("not verified yet: {why}"),
         };
         // Names are a stranger's.
-        f.write_str(&print::printable(&text))
+        f.write_str(&print::clean(&text))
     }
 }
 

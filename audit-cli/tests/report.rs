@@ -1,6 +1,7 @@
 //! `annona-audit report` and `stock` on real folders: exit status, what each output says, and what none of them says.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod story;
 mod sample;
 
 use std::{
@@ -8,52 +9,13 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
-    sync::LazyLock,
 };
 
 use annona_audit::report::{Document, Protection, html, json, manifest::ManifestFacts, stock, text};
-use annona_protocol::{
-    audit::{
-        Published, keys_to_bytes,
-        testing::{Block, Story},
-    },
-    ids::SiteId,
-    log::{leaf::SiteLeaf, tile::tiles_for},
-    wire::Message,
-};
+use annona_protocol::{audit::testing::Block, ids::SiteId, log::leaf::SiteLeaf};
+use story::{STORY, folder, run, stderr, stdout};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use serde_json::Value;
-
-static STORY: LazyLock<(Story, Published)> = LazyLock::new(|| {
-    let mut rng = ChaCha20Rng::seed_from_u64(31);
-    let story = Story::new(&mut rng);
-    let published = story.draft.publish(&story, &mut rng);
-    (story, published)
-});
-
-fn folder(published: &Published) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let write = |path: String, content: &[u8]| {
-        let path = folder.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    };
-    let sites = published.sites.iter().map(|(site, log)| (format!("site-{site}"), log));
-    for (name, log) in std::iter::once(("issuer".to_owned(), &published.issuer)).chain(sites) {
-        write(format!("logs/{name}/checkpoint"), &log.checkpoint);
-        for tile in tiles_for(&log.entries).unwrap() {
-            write(format!("logs/{name}/{}", tile.path), &tile.content);
-        }
-    }
-    write("keys.bin".into(), &keys_to_bytes(&published.keys));
-    for (index, pack) in published.packs.iter().enumerate() {
-        write(format!("packs/{index}.bin"), &pack.encode());
-    }
-    for (index, surrender) in published.surrendered.iter().enumerate() {
-        write(format!("surrendered/{index}.bin"), &surrender.encode());
-    }
-    folder
-}
 
 /// A folder in which a site signed a forged voucher.
 fn forged() -> tempfile::TempDir {
@@ -63,20 +25,6 @@ fn forged() -> tempfile::TempDir {
     let Some(SiteLeaf::Voucher(leaf)) = events.first_mut() else { panic!("a voucher") };
     leaf.voucher.shown.holder = leaf.voucher.shown.r;
     folder(&draft.publish(story, &mut ChaCha20Rng::seed_from_u64(32)))
-}
-
-fn run(command: &str, folder: &Path, more: &[&str]) -> Output {
-    let programme = STORY.0.fixture.programme.id().to_string();
-    let mut program = Command::new(env!("CARGO_BIN_EXE_annona-audit"));
-    program.arg(command).arg(folder).args(["--programme", &programme]).args(more).output().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 /// Writes a report in all forms.

@@ -9,6 +9,7 @@ use std::{
 use annona_audit::{
     compare::compare,
     evidence::{MAX_EVIDENCE_BYTES, SplitView},
+    print::{self, clean},
 };
 use annona_protocol::ids::ProgrammeId;
 use clap::Args;
@@ -48,16 +49,18 @@ impl Compare {
             let splits: Vec<_> = found.splits.iter().map(SplitView::to_json).collect();
             let logs: Vec<_> =
                 found.logs.iter().map(|(log, left, right)| json!({"log": log, "sizes": [left, right]})).collect();
-            writeln!(out, "{:#}", json!({"logs": logs, "splits": splits, "differs": found.differs})).map_err(failed)?;
+            let value = json!({"logs": logs, "splits": splits, "differs": found.differs});
+            writeln!(out, "{}", print::json(&value)).map_err(failed)?;
         } else {
             for (log, left, right) in &found.logs {
-                writeln!(out, "{log}: {left} and {right} leaves").map_err(failed)?;
+                writeln!(out, "{}: {left} and {right} leaves", clean(log)).map_err(failed)?;
             }
             for what in &found.differs {
-                writeln!(out, "{what} differs").map_err(failed)?;
+                writeln!(out, "{} differs", clean(what)).map_err(failed)?;
             }
             for split in &found.splits {
-                writeln!(out, "split view; the log signed both of these:\n{:#}", split.to_json()).map_err(failed)?;
+                let split = print::json(&split.to_json());
+                writeln!(out, "split view; the log signed both of these:\n{split}").map_err(failed)?;
             }
         }
         if let (Some(path), Some(split)) = (&self.proof, found.splits.first()) {
@@ -75,14 +78,14 @@ impl Compare {
             Ok(sides) => writeln!(
                 out,
                 "proven: {} signed {} leaves with root {} and {} leaves with root {}",
-                sides.log,
+                clean(&sides.log),
                 sides.smaller.size(),
                 sides.smaller.root(),
                 sides.larger.size(),
                 sides.larger.root()
             )?,
             Err(error) => {
-                writeln!(out, "not proven: {error}")?;
+                writeln!(out, "not proven: {}", clean(&error.to_string()))?;
                 return Ok(Outcome::Fails);
             }
         }

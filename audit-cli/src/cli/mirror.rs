@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use annona_audit::mirror::{Options, Outcome as Mirrored, mirror};
+use annona_audit::{
+    mirror::{Options, Outcome as Mirrored, mirror},
+    print::{self, clean},
+};
 use annona_protocol::ids::{ProgrammeId, SiteId};
 use clap::Args;
 use serde_json::{Value, json};
@@ -66,7 +69,8 @@ impl Mirror {
     pub(super) fn run(self) -> Done {
         let outcome = mirror(&self.folder, &self.sources.options(self.programme), &AtomicBool::new(false))?;
         let mut out = io::stdout().lock();
-        let written = if self.json { writeln!(out, "{:#}", to_json(&outcome)) } else { text(&outcome, &mut out) };
+        let written =
+            if self.json { writeln!(out, "{}", print::json(&to_json(&outcome))) } else { text(&outcome, &mut out) };
         written.map_err(|error| format!("cannot write: {error}. Check where the output goes"))?;
         if !outcome.faults.is_empty() {
             return Ok(Outcome::Fails);
@@ -97,34 +101,26 @@ impl Sources {
     }
 }
 
+/// A line an item; a source chooses the names in it.
 fn text(outcome: &Mirrored, out: &mut impl io::Write) -> io::Result<()> {
+    let mut line = |text: String| writeln!(out, "{}", clean(&text));
     for log in &outcome.logs {
-        if log.before == log.size {
-            writeln!(out, "{} {}: {} leaves, nothing new", log.log, log.origin, log.size)?;
-        } else {
-            writeln!(
-                out,
-                "{} {}: {} leaves, {} new",
-                log.log,
-                log.origin,
-                log.size,
-                log.size.saturating_sub(log.before)
-            )?;
-        }
+        let new = match log.size.saturating_sub(log.before) {
+            0 if log.before == log.size => "nothing new".to_owned(),
+            count => format!("{count} new"),
+        };
+        line(format!("{} {}: {} leaves, {new}", log.log, log.origin, log.size))?;
     }
     for file in &outcome.added {
-        writeln!(out, "{file}: new")?;
+        line(format!("{file}: new"))?;
     }
     for fault in &outcome.faults {
         let evidence =
             fault.evidence.as_ref().map_or("none, as there is much already".into(), |path| path.display().to_string());
         let (code, meaning, path) = (fault.kind.code(), fault.kind.meaning(), fault.path.as_deref().unwrap_or("-"));
-        writeln!(out, "{code} {} {} {path}: {meaning}; evidence: {evidence}", fault.log, fault.origin)?;
+        line(format!("{code} {} {} {path}: {meaning}; evidence: {evidence}", fault.log, fault.origin))?;
     }
-    for (source, error) in &outcome.unreached {
-        writeln!(out, "not reached {source}: {error}")?;
-    }
-    Ok(())
+    outcome.unreached.iter().try_for_each(|(source, error)| line(format!("not reached {source}: {error}")))
 }
 
 fn to_json(outcome: &Mirrored) -> Value {

@@ -8,6 +8,7 @@ use std::{
     process::ExitCode,
 };
 
+use annona_audit::print::clean;
 use annona_protocol::ids::ProgrammeId;
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -88,7 +89,7 @@ pub(crate) fn run() -> ExitCode {
         Ok(Outcome::Fails) => ExitCode::from(1),
         Err(failure) => {
             // Nothing is left to tell if even this cannot be written.
-            drop(writeln!(io::stderr(), "annona-audit: {failure}."));
+            drop(writeln!(io::stderr(), "annona-audit: {}.", clean(&failure.to_string())));
             ExitCode::from(2)
         }
     }

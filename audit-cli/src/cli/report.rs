@@ -6,11 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use annona_audit::report::{
-    Document, Epsilon, NoiseError, Protection, html, json,
-    manifest::{ManifestFacts, ManifestReadError},
-    stock::{self, StockError},
-    text,
+use annona_audit::{
+    print,
+    report::{
+        Document, Epsilon, NoiseError, Protection, html, json,
+        manifest::{ManifestFacts, ManifestReadError},
+        stock::{self, StockError},
+        text,
+    },
 };
 use annona_protocol::{
     audit::{Progress, Report as Audited, audit},
@@ -91,7 +94,7 @@ impl Report {
         };
         let document = Document::new(&report, &facts, stock, protection, &mut UnwrapErr(SysRng))?;
         if let Some(path) = &self.json {
-            write(path, &format!("{:#}\n", json::document(&document)))?;
+            write(path, &format!("{}\n", print::json(&json::document(&document))))?;
         }
         if let Some(path) = &self.html {
             write(path, &html::page(&document))?;

@@ -5,10 +5,13 @@ use std::{
     path::PathBuf,
 };
 
-use annona_audit::report::{
-    manifest::ManifestFacts,
-    stock::{StockRow, reconcile},
-    text,
+use annona_audit::{
+    print::clean,
+    report::{
+        manifest::ManifestFacts,
+        stock::{StockRow, reconcile},
+        text,
+    },
 };
 use annona_protocol::ids::{ProgrammeId, SiteId};
 use clap::Args;
@@ -41,7 +44,8 @@ impl Stock {
         let facts = ManifestFacts::read(&self.folder, self.programme)?;
         let report = audited(&self.folder, self.programme)?;
         let failed = |source| ReportError::Stock { path: self.sheet.clone(), source };
-        let rows = reconcile(SiteId(self.site), &self.sheet, &report.totals, &facts).map_err(failed)?;
+        let mut rows = reconcile(SiteId(self.site), &self.sheet, &report.totals, &facts).map_err(failed)?;
+        rows.retain(|row| !row.is_idle());
         let differ = rows.iter().filter(|row| !row.agrees()).count();
         let mut out = BufWriter::new(io::stdout().lock());
         text::stock(&rows, &mut out)?;
@@ -66,7 +70,7 @@ impl Stock {
 }
 
 fn explain(row: &StockRow) -> String {
-    let item = annona_audit::report::clean(&row.item);
+    let item = clean(&row.item);
     match (row.sheet, row.difference()) {
         (None, _) => format!("{item}: vouchers were redeemed, and the sheet does not speak of it"),
         (_, Some(1..)) => format!("{item}: more left the store than vouchers account for"),

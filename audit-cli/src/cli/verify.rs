@@ -6,7 +6,10 @@ use std::{
     path::PathBuf,
 };
 
-use annona_audit::verify_folder;
+use annona_audit::{
+    print::{self, clean},
+    verify_folder,
+};
 use annona_protocol::{
     audit::{Note, Progress, Report},
     ids::ProgrammeId,
@@ -66,8 +69,7 @@ impl Verify {
         if let Some(path) = &self.totals {
             let failed = |source| VerifyFailure::Totals { path: path.display().to_string(), source };
             let file = File::create(path).map_err(|error| failed(error.into()))?;
-            annona_audit::print::csv(verified.names(), verified.totals().redeemed(), BufWriter::new(file))
-                .map_err(failed)?;
+            print::csv(verified.names(), verified.totals().redeemed(), BufWriter::new(file)).map_err(failed)?;
         }
         Ok(Outcome::Holds)
     }
@@ -77,16 +79,15 @@ impl Verify {
 fn warn(report: &Report) -> io::Result<()> {
     let mut out = io::stderr().lock();
     let tampered = report.notes.iter().filter(|note| matches!(note, Note::MemoryTampered { .. }));
-    tampered.into_iter().try_for_each(|note| writeln!(out, "annona-audit: {note}."))
+    tampered.into_iter().try_for_each(|note| writeln!(out, "annona-audit: {}.", clean(&note.to_string())))
 }
 
 fn show(report: &Report, json: bool) -> io::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     if json {
-        serde_json::to_writer_pretty(&mut out, &annona_audit::print::to_json(report))?;
-        writeln!(out)?;
+        writeln!(out, "{}", print::json(&print::to_json(report)))?;
     } else {
-        annona_audit::print::text(report, &mut out)?;
+        print::text(report, &mut out)?;
     }
     out.flush()
 }

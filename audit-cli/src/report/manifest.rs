@@ -7,13 +7,14 @@ use std::{
 };
 
 use annona_protocol::{
+    audit::keys_from_bytes,
     ids::{LineId, ManifestHash, ProgrammeId, Round, SiteId},
     log::{
         leaf::IssuerLeaf,
         note::{Checkpoint, NoteError, SignedNote},
         tile::{TileKind, decode_bundle, paths},
     },
-    programme::{Carry, Form, Header, Line, Schema, SignedHeader, Worth},
+    programme::{Carry, Form, Header, KeyId, Line, Schema, SignedHeader, Worth},
     wire::Message as _,
 };
 
@@ -50,11 +51,13 @@ pub enum ManifestReadError {
 pub struct ManifestFacts {
     versions: Vec<(ManifestHash, Header)>,
     in_force: BTreeMap<Round, usize>,
+    /// What vouchers of the key list are worth, and where they are good.
+    keys: BTreeMap<(LineId, Round), BTreeSet<(Option<SiteId>, u32)>>,
 }
 
 impl ManifestFacts {
-    /// Reads the control leaves of the issuer's log, a bundle at a time. Versions count as far as the chain from the genesis
-    /// holds; whether everything else does is for the audit to say.
+    /// Reads the control leaves of the issuer's log, a bundle at a time, and the key list. Versions count as far as the chain
+    /// from the genesis holds; whether everything else does is for the audit to say.
     ///
     /// # Errors
     /// [`ManifestReadError`].
@@ -79,13 +82,20 @@ impl ManifestFacts {
                 facts.take(entry, programme);
             }
         }
+        // An audit refuses a key list that is none.
+        for key in
+            fs::read(folder.join("keys.bin")).ok().and_then(|keys| keys_from_bytes(&keys).ok()).unwrap_or_default()
+        {
+            let KeyId { line, value, round, site, .. } = key.id;
+            facts.keys.entry((line, round)).or_default().insert((site, value));
+        }
         Ok(facts)
     }
 
     /// The facts of a chain of versions that is known to hold, each round under the newest.
     pub fn of(headers: &[Header]) -> Self {
         let versions: Vec<_> = headers.iter().map(|header| (header.hash(), header.clone())).collect();
-        Self { versions, in_force: BTreeMap::new() }
+        Self { versions, ..Self::default() }
     }
 
     fn take(&mut self, entry: &[u8], programme: ProgrammeId) {
@@ -123,6 +133,19 @@ impl ManifestFacts {
     pub fn line(&self, line: LineId, round: Round) -> Option<&Line> {
         let header = self.in_force.get(&round).and_then(|at| self.versions.get(*at)).map(|(_, header)| header);
         header.or_else(|| self.latest())?.line(line)
+    }
+
+    /// What vouchers of a line can be worth, in units, in a round and at a site: by the key list, or, where it has no key of the
+    /// line and round, by any version of the manifest.
+    pub fn values(&self, line: LineId, round: Round, site: SiteId) -> Vec<u64> {
+        let good = |(of, _): &&(Option<SiteId>, u32)| of.is_none_or(|of| of == site);
+        let listed = self.keys.get(&(line, round)).map(|keys| keys.iter().filter(good).map(|(_, value)| *value));
+        let named = || self.versions.iter().filter_map(|(_, header)| header.line(line)).flat_map(|line| &line.values);
+        let values: BTreeSet<u32> = match listed {
+            Some(listed) => listed.collect(),
+            None => named().copied().collect(),
+        };
+        values.into_iter().filter(|value| *value > 0).map(u64::from).collect()
     }
 
     /// What a unit of a line is called; empty if no manifest says so.

@@ -3,6 +3,7 @@
 //! A [`Document`] decides once which figures are shown. [`text`], [`json`] and [`html`] write what it holds and nothing else
 //! (spec/audit.md, 5 to 7).
 
+mod amounts;
 pub mod figures;
 pub mod html;
 pub mod json;
@@ -13,6 +14,7 @@ pub mod sheet;
 pub mod stock;
 mod suppress;
 pub mod text;
+mod workbook;
 
 use annona_protocol::{
     audit::{Finding, Note, Report},
@@ -24,6 +26,8 @@ use figures::{Figure, Figures};
 use manifest::ManifestFacts;
 pub use noise::{Epsilon, EpsilonError, NoiseError};
 use stock::StockRow;
+
+use crate::print::clean;
 
 /// How a report protects households.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +77,7 @@ impl Document {
         match protection {
             Protection::None => {}
             Protection::SuppressBelow(below) => {
-                suppress::suppress(&mut figures, below);
+                suppress::suppress(&mut figures, facts, below);
                 stock::suppress(&mut stock, &figures, facts);
             }
             Protection::Noise(epsilon) => {
@@ -82,6 +86,7 @@ impl Document {
                 if report.findings.is_empty() { noise::add(&mut figures, epsilon, rng)? } else { figures.withhold() }
             }
         }
+        stock.retain(|row| !row.is_idle());
         let notes = report.notes.iter().map(|note| note_text(note, protection)).collect();
         Ok(Self {
             programme: report.programme,
@@ -193,12 +198,4 @@ fn note_text(note: &Note, protection: Protection) -> String {
         }
         note => note.to_string(),
     }
-}
-
-/// A text of the manifest, fit for showing: without control characters and without those that turn the direction of writing.
-pub fn clean(text: &str) -> String {
-    let turns =
-        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
-    text.chars().map(|c| if turns(c) || breaks(c) { '\u{fffd}' } else { c }).collect()
 }

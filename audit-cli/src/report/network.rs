@@ -3,12 +3,27 @@
 //! Rounds and sites are nodes, and so are "all rounds" and "all sites". A cell is an edge from its round to its site; a site's
 //! sum goes from the site to "all rounds", the total from there to "all sites", a round's sum from there back to the round. Then
 //! the table's equations say that as much flows into each node as out of it, and two tables with the same published figures
-//! differ by circulations through hidden edges. What a hidden figure can be is therefore a maximal flow, in whole numbers.
+//! differ by circulations through hidden edges. What a hidden figure can be is therefore a maximal flow, in whole numbers: of
+//! whatever unit divides every voucher. A cell moves within a run of amounts all of which vouchers can make up (`amounts.rs`), so
+//! each table on the way is one that could be.
 //!
 //! L. H. Cox, "Suppression methodology and statistical disclosure control", JASA 75 (1980), and "Network models for
 //! complementary cell suppression", JASA 90 (1995).
 
 use std::{cmp::Reverse, collections::BinaryHeap};
+
+/// A cell of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cell {
+    /// Its figure.
+    pub(super) value: u64,
+    /// The least that it can be if it is not zero.
+    pub(super) least: u64,
+    /// Every whole number from here ...
+    pub(super) low: u64,
+    /// ... up to here can be its figure too.
+    pub(super) high: u64,
+}
 
 /// An edge: one figure.
 #[derive(Clone, Debug)]
@@ -16,8 +31,11 @@ struct Edge {
     from: usize,
     to: usize,
     value: u64,
-    /// The least that the published zeros alone say: how many cells that are not zero it adds up.
+    /// The least that the published zeros alone say: the sum of the least that each cell which is not zero can be.
     least: u64,
+    /// How far it may move so that another does: of a sum, as far as its cells.
+    low: u64,
+    high: u64,
     hidden: bool,
     /// Whether the figure is small itself.
     small: bool,
@@ -33,7 +51,7 @@ enum Way {
 }
 
 /// More than any flow that is asked for.
-const UNBOUNDED: u64 = u64::MAX / 4;
+pub(super) const UNBOUNDED: u64 = u64::MAX / 4;
 /// Work spent on publishing again what need not be hidden, in edges looked at.
 const SPARING: usize = 10_000_000;
 
@@ -50,16 +68,23 @@ pub(super) struct Network {
 
 impl Network {
     /// The table of these cells, by round, then site; `below` is the smallest figure that is not small.
-    pub(super) fn new(cells: &[Vec<u64>], sites: usize, below: u64) -> Self {
+    pub(super) fn new(cells: &[Vec<Cell>], sites: usize, below: u64) -> Self {
         let rounds = cells.len();
         let (all_rounds, all_sites) = (rounds, rounds + 1 + sites);
         let site_node = |site: usize| rounds + 1 + site;
         let mut edges = Vec::new();
-        let mut add = |from, to, of: &mut dyn Iterator<Item = u64>, weight: u64| {
-            let (value, least) = of.fold((0u64, 0), |(sum, least), cell| (sum + cell, least + u64::from(cell > 0)));
+        let mut add = |from, to, of: &mut dyn Iterator<Item = Cell>, weight: u64| {
+            let sum = |sum: Cell, cell: Cell| Cell {
+                value: sum.value + cell.value,
+                least: sum.least + cell.least,
+                low: sum.low + cell.low,
+                high: UNBOUNDED.min(sum.high + cell.high),
+            };
+            let nothing = Cell { value: 0, least: 0, low: 0, high: 0 };
+            let Cell { value, least, low, high } = of.fold(nothing, sum);
             let small = value > 0 && value < below;
             let cost = weight * (1000 + 100 * u64::from(u64::BITS - value.leading_zeros()));
-            edges.push(Edge { from, to, value, least, hidden: small, small, cost });
+            edges.push(Edge { from, to, value, least, low, high, hidden: small, small, cost });
         };
         for (round, row) in cells.iter().enumerate() {
             for (site, cell) in row.iter().enumerate() {
@@ -82,7 +107,7 @@ impl Network {
     }
 
     /// Hides small figures, and as many others as it takes so that each small one may be anything from the least that the
-    /// published zeros say up to `below`, and no hidden figure can be computed.
+    /// published zeros say up to `below`, as far as vouchers can make it up, and no hidden figure can be computed.
     pub(super) fn protect(&mut self) {
         let mut small: Vec<usize> = (0..self.edges.len()).filter(|edge| self.edges[*edge].small).collect();
         small.sort_by_key(|edge| Reverse(self.edges[*edge].value));
@@ -90,13 +115,17 @@ impl Network {
             for way in [Way::Up, Way::Down] {
                 let wanted = self.wanted(*edge, way);
                 if self.flow(*edge, way, wanted, true) < wanted {
-                    // Sums are no smaller than their cells, so there is always a way through the total.
+                    // Between gaps some cell has no room. Nothing but zeros is left, and each cell can be anything; where there
+                    // are no gaps this does not happen, as there is always a way through the total.
                     self.edges.iter_mut().for_each(|edge| edge.hidden = edge.value > 0);
+                    return;
                 }
             }
         }
         self.spare(&small);
-        // What can be computed may as well be published.
+        // What can be computed may as well be published: what would not move even if there were no gaps. (What moves only with a
+        // small figure that jumps over a gap stays, as it would tell that figure.)
+        self.edges.iter_mut().for_each(|edge| (edge.low, edge.high) = (edge.least, UNBOUNDED));
         for edge in 0..self.edges.len() {
             let computable = self.edges[edge].hidden && !self.edges[edge].small && !self.moves(edge);
             self.edges[edge].hidden &= !computable;
@@ -190,8 +219,8 @@ impl Network {
     fn room(&self, edge: usize, way: Way, moved: &[(u64, u64)]) -> u64 {
         let (up, down) = moved[edge];
         match way {
-            Way::Up => UNBOUNDED,
-            Way::Down => self.edges[edge].value + up - down - self.edges[edge].least,
+            Way::Up => (self.edges[edge].high + down).saturating_sub(self.edges[edge].value + up),
+            Way::Down => (self.edges[edge].value + up).saturating_sub(self.edges[edge].low + down),
         }
     }
 
@@ -242,11 +271,18 @@ impl Network {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::amounts::Amounts, *};
 
     fn hidden(cells: &[Vec<u64>], below: u64) -> (Vec<String>, Network) {
+        hidden_of(cells, below, &[1])
+    }
+
+    fn hidden_of(cells: &[Vec<u64>], below: u64, values: &[u64]) -> (Vec<String>, Network) {
         let sites = cells.first().map_or(0, Vec::len);
-        let mut network = Network::new(cells, sites, below);
+        let amounts = Amounts::of(values);
+        let cells: Vec<Vec<_>> =
+            cells.iter().map(|row| row.iter().map(|value| amounts.cell(*value)).collect()).collect();
+        let mut network = Network::new(&cells, sites, below);
         network.protect();
         let mark = |hidden| if hidden { 'x' } else { '.' };
         let mut rows: Vec<String> = (0..cells.len())
@@ -289,6 +325,15 @@ mod tests {
                 assert_eq!(network.flow(edge, Way::Up, up, false), up);
             }
         }
+    }
+
+    /// Of threes and fives there is no 4 and no 7: a 3 between figures that are shown could be nothing else.
+    #[test]
+    fn a_cell_between_gaps_gives_others_no_room() {
+        let (rows, _) = hidden_of(&[vec![3, 3, 0], vec![30, 50, 60], vec![70, 80, 90]], 7, &[3, 5]);
+        assert_eq!(rows, ["xx.x", "xxxx", "xxxx", "xxxx"], "3 + 3 can be 8 only, which takes no small steps");
+        let (rows, _) = hidden_of(&[vec![5, 20, 40], vec![30, 50, 60], vec![70, 80, 90]], 6, &[3, 5]);
+        assert_eq!(rows, ["xx..", "xx..", "....", "...."]);
     }
 
     #[test]

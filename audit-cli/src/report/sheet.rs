@@ -1,13 +1,15 @@
 //! Stock sheets: rows of a CSV file or of a workbook's first sheet, with exact amounts.
 
 use std::{
-    fs, io,
-    io::Cursor,
+    fmt,
+    fs::File,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use annona_protocol::ids::Round;
-use calamine::{DataRef, Reader as _, Xlsx};
+
+use super::workbook::{self, WorkbookFault};
 
 /// An amount in thousandths of the sheet's measure.
 pub type Thousandths = i128;
@@ -64,6 +66,14 @@ pub enum SheetError {
         /// The file.
         path: PathBuf,
     },
+    /// The file has, or says that it has, more than a stock sheet can have.
+    #[error("{} has {what}: more than any stock sheet has. Ask the site for a sheet with the rows of the stock and nothing else", path.display())]
+    Hostile {
+        /// The file.
+        path: PathBuf,
+        /// More of what.
+        what: Hostile,
+    },
     /// The CSV is malformed or not UTF-8.
     #[error("row {row} is no CSV in UTF-8. Save the sheet again as CSV (UTF-8), with commas")]
     Csv {
@@ -119,16 +129,90 @@ pub enum SheetError {
     },
 }
 
+/// What a file has too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Hostile {
+    /// The file, or what it unpacks to.
+    Bytes,
+    /// Parts of the workbook.
+    Parts,
+    /// Strings, by its own word.
+    Count,
+    /// Columns.
+    Columns,
+    /// Rows.
+    Rows,
+    /// Cells.
+    Cells,
+    /// The text of one cell.
+    Text,
+}
+
+impl fmt::Display for Hostile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bytes => "more than 64 MiB, as it is or unpacked",
+            Self::Parts => "more than 1,000 parts",
+            Self::Count => "a declared number of strings beyond 1,000,000",
+            Self::Columns => "more than 256 columns",
+            Self::Rows => "more than 100,000 rows",
+            Self::Cells => "more than 1,000,000 cells",
+            Self::Text => "a cell of more than 32,767 characters",
+        })
+    }
+}
+
+/// The most bytes of a file, and of what it unpacks to.
+pub(super) const MOST_BYTES: u64 = 64 << 20;
+const MOST_ROWS: usize = 100_000;
+const MOST_CELLS: usize = 1_000_000;
+
+/// What was taken from a file so far.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    rows: usize,
+    cells: usize,
+    bytes: u64,
+}
+
+impl Taken {
+    pub(super) fn row(&mut self) -> Result<(), Hostile> {
+        self.rows += 1;
+        if self.rows > MOST_ROWS { Err(Hostile::Rows) } else { Ok(()) }
+    }
+
+    pub(super) fn cells(&mut self, more: usize) -> Result<(), Hostile> {
+        self.cells += more;
+        if self.cells > MOST_CELLS { Err(Hostile::Cells) } else { Ok(()) }
+    }
+
+    /// A string that many cells share counts in each of them.
+    pub(super) fn bytes(&mut self, more: usize) -> Result<(), Hostile> {
+        self.bytes += more as u64;
+        if self.bytes > MOST_BYTES { Err(Hostile::Bytes) } else { Ok(()) }
+    }
+}
+
 /// Reads a sheet.
 ///
 /// # Errors
 /// [`SheetError`], with the row.
 pub fn read(path: &Path) -> Result<Vec<SheetRow>, SheetError> {
     let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or_default().to_ascii_lowercase();
-    let content = fs::read(path).map_err(|source| SheetError::Read { path: path.to_owned(), source })?;
+    let hostile = |what| SheetError::Hostile { path: path.to_owned(), what };
+    let mut content = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut content));
+    let size = read.map_err(|source| SheetError::Read { path: path.to_owned(), source })?;
+    if size as u64 > MOST_BYTES {
+        return Err(hostile(Hostile::Bytes));
+    }
     let rows = match kind.as_str() {
-        "csv" => csv_rows(&content)?,
-        "xlsx" => workbook_rows(&content).ok_or_else(|| SheetError::Workbook { path: path.to_owned() })?,
+        "csv" => csv_rows(&content, &hostile)?,
+        "xlsx" => workbook::rows(&content).map_err(|fault| match fault {
+            WorkbookFault::Malformed => SheetError::Workbook { path: path.to_owned() },
+            WorkbookFault::Hostile(what) => hostile(what),
+        })?,
         _ => return Err(SheetError::Kind { path: path.to_owned() }),
     };
     let mut rows = rows.into_iter().filter(|(_, cells)| cells.iter().any(|cell| !cell.trim().is_empty()));
@@ -200,9 +284,11 @@ fn thousandths(text: &str) -> Option<Thousandths> {
     Some(whole.parse::<i128>().ok()? * 1000 + format!("{part:0<3}").parse::<i128>().ok()?)
 }
 
-type Rows = Vec<(u64, Vec<String>)>;
+/// Rows with their numbers.
+pub(super) type Rows = Vec<(u64, Vec<String>)>;
 
-fn csv_rows(content: &[u8]) -> Result<Rows, SheetError> {
+fn csv_rows(content: &[u8], hostile: &dyn Fn(Hostile) -> SheetError) -> Result<Rows, SheetError> {
+    let mut taken = Taken::default();
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(content);
     let mut rows = Vec::new();
@@ -215,45 +301,10 @@ fn csv_rows(content: &[u8]) -> Result<Rows, SheetError> {
             let empty = from.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).filter(|byte| **byte == b'\n');
             position.line() + empty.count() as u64
         });
+        taken.row().and_then(|()| taken.cells(record.len())).map_err(hostile)?;
         rows.push((row, record.iter().map(str::to_owned).collect()));
     }
     Ok(rows)
-}
-
-/// More than any stock sheet has.
-const MOST_COLUMNS: usize = 256;
-const MOST_ROWS: usize = 100_000;
-
-fn workbook_rows(content: &[u8]) -> Option<Rows> {
-    let mut book: Xlsx<_> = Xlsx::new(Cursor::new(content)).ok()?;
-    let first = book.sheet_names().first()?.clone();
-    let mut reader = book.worksheet_cells_reader(&first).ok()?;
-    let mut rows: Rows = Vec::new();
-    while let Some(cell) = reader.next_cell().ok()? {
-        let (row, column) = cell.get_position();
-        let (number, column) = (u64::from(row) + 1, usize::try_from(column).ok()?);
-        if column >= MOST_COLUMNS || rows.len() >= MOST_ROWS {
-            return None;
-        }
-        let text = match cell.get_value() {
-            DataRef::Int(number) => number.to_string(),
-            DataRef::Float(number) => number.to_string(),
-            DataRef::String(text) => text.clone(),
-            DataRef::SharedString(text) => (*text).to_owned(),
-            DataRef::Empty => continue,
-            // Refused as an amount, with its row.
-            _ => "?".to_owned(),
-        };
-        if rows.last().is_none_or(|(last, _)| *last != number) {
-            rows.push((number, Vec::new()));
-        }
-        let (_, cells) = rows.last_mut()?;
-        if cells.len() <= column {
-            cells.resize(column + 1, String::new());
-        }
-        cells[column] = text;
-    }
-    Some(rows)
 }
 
 #[cfg(test)]

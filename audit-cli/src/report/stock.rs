@@ -1,6 +1,10 @@
 //! Stock reconciliation: what left a site's store against what its vouchers say (spec/audit.md, 7).
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::Path,
+};
 
 use annona_protocol::{
     audit::Totals,
@@ -12,6 +16,7 @@ use super::{
     manifest::ManifestFacts,
     sheet::{self, SheetError, SheetRow, Thousandths},
 };
+use crate::print::clean;
 
 /// An item in a round, or in all rounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +42,11 @@ impl StockRow {
     /// By how much the sheet says more than the vouchers. Of an item that the sheet does not name, all is missing.
     pub fn difference(&self) -> Option<Thousandths> {
         if self.withheld { None } else { Some(self.sheet.unwrap_or(0) - self.vouchers.unwrap_or(0)) }
+    }
+
+    /// Whether it says nothing: of an item that the sheet does not name, nothing was handed out, and that may be said.
+    pub fn is_idle(&self) -> bool {
+        !self.withheld && self.sheet.is_none() && self.vouchers == Some(0)
     }
 
     /// Whether sheet and vouchers agree.
@@ -106,13 +116,12 @@ pub struct KnownItems(Vec<String>);
 
 impl fmt::Display for KnownItems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let clean =
-            |item: &String| item.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect::<String>();
-        f.write_str(&self.0.iter().map(clean).collect::<Vec<_>>().join(", "))
+        f.write_str(&self.0.iter().map(|item| clean(item)).collect::<Vec<_>>().join(", "))
     }
 }
 
-/// Reconciles a site's sheet with the totals of an audit.
+/// Reconciles a site's sheet with the totals of an audit. What the sheet does not name has a row for every round, also if nothing
+/// was handed out ([`StockRow::is_idle`]): whether there is a row would tell.
 ///
 /// # Errors
 /// [`StockError`].
@@ -139,13 +148,17 @@ pub fn reconcile(
         rows.push(reconciled);
     }
     // What the sheet does not speak of was handed out of no stock.
-    for ((item, measure), by_round) in expected {
-        for (round, amount) in by_round {
-            let spoken = |row: &StockRow| row.item == item && row.round.is_none_or(|of| of == round);
-            if amount != 0 && !rows.iter().any(spoken) {
-                let (item, measure) = (item.clone(), measure.clone());
-                let vouchers = Some(amount);
-                rows.push(StockRow { site, item, measure, round: Some(round), sheet: None, vouchers, withheld: false });
+    let of_drawn = totals.drawn.keys().chain(totals.swapped.keys()).map(|(round, _)| *round);
+    let of_sites = totals.sites.keys().map(|(round, ..)| *round);
+    let rounds: BTreeSet<Round> = of_sites.chain(of_drawn).chain(facts.rounds()).collect();
+    for (item, measure) in facts.items() {
+        let by_round = expected.get(&(item.clone(), measure.clone()));
+        for round in &rounds {
+            let spoken = |row: &StockRow| row.item == item && row.round.is_none_or(|of| of == *round);
+            if !rows.iter().any(spoken) {
+                let amount = by_round.and_then(|by_round| by_round.get(round)).copied().unwrap_or(0);
+                let (item, measure, round, vouchers) = (item.clone(), measure.clone(), Some(*round), Some(amount));
+                rows.push(StockRow { site, item, measure, round, sheet: None, vouchers, withheld: false });
             }
         }
     }

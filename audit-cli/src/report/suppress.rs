@@ -1,8 +1,12 @@
 //! Hides small figures, and with them whatever would tell them (spec/audit.md, 6).
 
+use std::collections::BTreeMap;
+
 use super::{
+    amounts::{Amounts, divisor},
     figures::{Figure, Figures, Grid, LineFigures},
-    network::Network,
+    manifest::ManifestFacts,
+    network::{Cell, Network},
 };
 
 /// Withholds every figure from 1 to `below - 1`, and others as it takes. Zeros are shown, but of
@@ -10,19 +14,19 @@ use super::{
 ///
 /// The redeemed units of a line, with all their sums, are one table (`network.rs`). Everything else that is related to it by an
 /// equation or an inequality is shown only where it tells nothing of a hidden figure.
-pub(super) fn suppress(figures: &mut Figures, below: u64) {
+pub(super) fn suppress(figures: &mut Figures, facts: &ManifestFacts, below: u64) {
     // Leaves are vouchers and draws, counted.
     figures.leaves = None;
-    for line in &mut figures.lines {
-        hide_redeemed(&mut line.redeemed, below);
+    for at in 0..figures.lines.len() {
+        let values = values(figures, at, facts);
+        let line = &mut figures.lines[at];
+        let below = hide_redeemed(&mut line.redeemed, &values, below);
         hide_promises(line, below);
         hide_drawn(line, below);
     }
-    // As many households have at most so many times what one can have, and of a constant line exactly so many times.
+    // As many households have at most so many times what one can have, and of a constant line exactly so many times. So a line's
+    // grants tell how many households there are, and with them the grants of every other line.
     let few = small(figures.enrolments, below) || small(figures.amends, below);
-    if few {
-        figures.lines.iter_mut().flat_map(|line| &mut line.drawn).for_each(|row| hide(&mut row.granted));
-    }
     let told = figures
         .lines
         .iter()
@@ -30,7 +34,15 @@ pub(super) fn suppress(figures: &mut Figures, below: u64) {
         .all(|row| row.drawn.is_some() && row.counted.is_some() && row.granted.is_some());
     if few || !told {
         [figures.enrolments, figures.amends] = [None; 2];
+        figures.lines.iter_mut().flat_map(|line| &mut line.drawn).for_each(|row| hide(&mut row.granted));
     }
+}
+
+/// The values of a line's vouchers, by round, then site.
+fn values(figures: &Figures, line: usize, facts: &ManifestFacts) -> Vec<Vec<Vec<u64>>> {
+    let line = figures.lines[line].line;
+    let of_site = |round| figures.sites.iter().map(|(site, _)| facts.values(line, round, *site)).collect();
+    figures.rounds.iter().map(|round| of_site(*round)).collect()
 }
 
 fn small(figure: Figure, below: u64) -> bool {
@@ -42,10 +54,30 @@ fn hide(figure: &mut Figure) {
     *figure = figure.filter(|value| *value == 0);
 }
 
-fn hide_redeemed(grid: &mut Grid, below: u64) {
+/// Returns the smallest figure of the line that is not small.
+fn hide_redeemed(grid: &mut Grid, values: &[Vec<Vec<u64>>], below: u64) -> u64 {
     let value = |figure: &Figure| u64::try_from(figure.unwrap_or(0)).unwrap_or(u64::MAX / 8);
-    let cells: Vec<Vec<u64>> = grid.cells.iter().map(|row| row.iter().map(value).collect()).collect();
-    let mut network = Network::new(&cells, grid.by_site.len(), below);
+    let figures: Vec<Vec<u64>> = grid.cells.iter().map(|row| row.iter().map(value).collect()).collect();
+    // Everything is counted in what divides all values; in single units if there is a figure that no vouchers make up.
+    let all = values.iter().flatten().flatten().chain(figures.iter().flatten()).copied().fold(0, divisor);
+    let unit = values.iter().flatten().flatten().copied().fold(0, divisor).max(1);
+    let (unit, known) = if all == unit { (unit, true) } else { (1, false) };
+    let mut amounts: BTreeMap<Vec<u64>, Amounts> = BTreeMap::new();
+    let key = |values: &[u64]| {
+        let units: Vec<u64> = values.iter().map(|value| value / unit).collect();
+        if known && !units.is_empty() { units } else { vec![1] }
+    };
+    let not_zero = figures.iter().flatten().zip(values.iter().flatten()).filter(|(figure, _)| **figure > 0);
+    for (_, values) in not_zero {
+        let key = key(values);
+        amounts.entry(key.clone()).or_insert_with(|| Amounts::of(&key));
+    }
+    let limit = limit(below.div_ceil(unit), amounts.values());
+    let nothing = Amounts::of(&[1]);
+    let cell = |(value, values): (&u64, &Vec<u64>)| amounts.get(&key(values)).unwrap_or(&nothing).cell(value / unit);
+    let row = |(row, values): (&Vec<u64>, &Vec<Vec<u64>>)| row.iter().zip(values).map(cell).collect();
+    let cells: Vec<Vec<Cell>> = figures.iter().zip(values).map(row).collect();
+    let mut network = Network::new(&cells, grid.by_site.len(), limit);
     network.protect();
     let drop_if = |figure: &mut Figure, hidden: bool| *figure = figure.filter(|_| !hidden);
     for (round, row) in grid.cells.iter_mut().enumerate() {
@@ -56,6 +88,23 @@ fn hide_redeemed(grid: &mut Grid, below: u64) {
     grid.by_round.iter_mut().enumerate().for_each(|(round, sum)| drop_if(sum, network.hides_round(round)));
     grid.by_site.iter_mut().enumerate().for_each(|(site, sum)| drop_if(sum, network.hides_site(site)));
     drop_if(&mut grid.total, network.hides_total());
+    limit.saturating_mul(unit)
+}
+
+/// The limit, raised so that at least two amounts that vouchers make up are below it wherever one is: a reader who knows that a
+/// figure is small would know the figure.
+fn limit<'a>(below: u64, amounts: impl Iterator<Item = &'a Amounts> + Clone) -> u64 {
+    let raised = |limit: u64| {
+        amounts
+            .clone()
+            .map(Amounts::smallest)
+            .fold(limit, |limit, (smallest, second)| if smallest < limit { limit.max(second + 1) } else { limit })
+    };
+    let mut limit = below;
+    while raised(limit) > limit {
+        limit = raised(limit);
+    }
+    limit
 }
 
 /// Voided, owed and collected units: their sums are shown only where all their cells are, so no equation binds a hidden one.

@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use annona_protocol::ids::SiteId;
 
 use super::{
-    Document, clean,
+    Document,
     figures::{Figure, Grid},
     stock::{Amount, StockRow},
 };
-use crate::print::table;
+use crate::print::{clean, table};
 
 /// Writes the document: verdict, findings, tables, notes.
 ///
