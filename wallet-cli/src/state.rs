@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use annona_protocol::{
-    ids::{ProgrammeId, SiteId},
+    ids::{KeyIndex, ProgrammeId, Round, SiteId},
     secret::SecretBytes,
     signature::PublicKey,
 };
@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// The first byte of an encoded state.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+/// The format without crowds.
+const BEFORE_CROWDS: u8 = 1;
 
 /// What a wallet's file holds.
 #[derive(Default, Serialize, Deserialize)]
@@ -24,6 +26,24 @@ pub(crate) struct State {
     pub(crate) words: Option<SecretBytes>,
     /// Nothing before a ticket was used.
     pub(crate) membership: Option<Membership>,
+    /// What the last check found.
+    pub(crate) crowds: Vec<Crowd>,
+}
+
+/// What the draws of a round brought of the vouchers that are held for a site, when the issuer's log was last read.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Crowd {
+    pub(crate) round: Round,
+    /// Nothing for vouchers that every site takes.
+    pub(crate) site: Option<SiteId>,
+    /// Entries that the log had.
+    pub(crate) log: u64,
+    /// Vouchers that were held, by key.
+    pub(crate) held: BTreeMap<KeyIndex, u32>,
+    /// How many draws asked for exactly these.
+    pub(crate) same: u64,
+    /// Draws by what they brought of these, with their number.
+    pub(crate) draws: Vec<(BTreeMap<KeyIndex, u32>, u64)>,
 }
 
 /// A programme that the holder takes part in.
@@ -70,10 +90,12 @@ impl State {
     /// Reads what [`State::encode`] wrote.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, StateError> {
         let (&found, body) = bytes.split_first().ok_or(StateError::Malformed)?;
-        if found != FORMAT {
+        // An empty list is a zero, and it is the last field.
+        let older = (found == BEFORE_CROWDS).then(|| Zeroizing::new([body, &[0]].concat()));
+        if found != FORMAT && older.is_none() {
             return Err(StateError::Format { found });
         }
-        match postcard::take_from_bytes(body) {
+        match postcard::take_from_bytes(older.as_ref().map_or(body, |older| older)) {
             Ok((state, [])) => Ok(state),
             _ => Err(StateError::Malformed),
         }
@@ -113,7 +135,25 @@ mod tests {
             proxy: Some("127.0.0.1:9050".into()),
             words: Some(SecretBytes::new([5; 32])),
             membership: Some(membership),
+            crowds: vec![Crowd {
+                round: Round(1),
+                site: Some(SiteId(1)),
+                log: 900,
+                held: BTreeMap::from([(KeyIndex(3), 2)]),
+                same: 30,
+                draws: vec![(BTreeMap::from([(KeyIndex(3), 1)]), 40), (BTreeMap::from([(KeyIndex(3), 2)]), 31)],
+            }],
         }
+    }
+
+    /// A file of an earlier build opens, and knows no crowds.
+    #[test]
+    fn a_state_without_crowds_is_read() {
+        let state = State { crowds: Vec::new(), ..state() };
+        let bytes = state.encode();
+        let older = [&[BEFORE_CROWDS], &bytes[1..bytes.len() - 1]].concat();
+        assert_eq!(State::decode(&older).unwrap().encode(), bytes);
+        assert_eq!(State::decode(&[&older[..], &[0]].concat()).err(), Some(StateError::Malformed));
     }
 
     #[test]

@@ -143,3 +143,25 @@ fn a_page_of_the_manual_for_every_command_and_completions_for_every_shell() {
         assert!(output.status.success() && script.contains("redeem") && script.contains("site-url"), "{shell}");
     }
 }
+
+/// `format-1.wallet` was made by the program before crowds were kept, with `--language fr --proxy 127.0.0.1:9050` and this PIN.
+#[test]
+fn a_file_of_format_1_opens_and_is_saved_in_the_format_of_today() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wallet");
+    fs::write(&path, include_bytes!("format-1.wallet")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let format = || Vault::open(&path, &Passphrase::new(PIN.into())).unwrap().1[0];
+    let show = || {
+        let output = program(&["show", "--wallet"]).arg(&path).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(format(), 1);
+    assert!(show().contains("Ce portefeuille est vide"));
+    assert_eq!(format(), 1, "a look changes nothing");
+    let worded = program(&["--json", "words", "--new", "--wallet"]).arg(&path).output().unwrap();
+    assert!(worded.status.success(), "{worded:?}");
+    assert_eq!(format(), 2);
+    assert!(show().contains("Ce portefeuille est vide"));
+}

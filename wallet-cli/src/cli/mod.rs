@@ -7,6 +7,7 @@ mod backup;
 mod card;
 mod check;
 mod collect;
+mod crowd;
 mod desk;
 mod draw;
 mod enrol;
