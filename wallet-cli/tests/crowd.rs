@@ -85,6 +85,11 @@ fn draw(aid: &Aid, wallet: &str, site: &str, lines: &[&str]) {
     assert!(drawn["drawn"].as_u64().unwrap() >= lines.len() as u64, "{drawn}");
 }
 
+/// A visit to the first site.
+fn redeem<'a>(url: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["redeem", "--site", "1", "--site-url", url], more].concat()
+}
+
 #[test]
 fn show_tells_the_crowd_that_the_last_check_counted() {
     let world = World::new();
@@ -127,10 +132,9 @@ fn show_tells_the_crowd_that_the_last_check_counted() {
 fn a_visit_tells_its_crowd_before_it_shows_anything_and_can_be_split() {
     let world = World::new();
     let site = world.aid.open_site();
-    let (url, redeem) = (format!("http://{}", site.address), ["redeem", "--site", "1"]);
-    let with = |more: &[&str]| [&redeem[..], &["--site-url", &url], more].concat();
+    let url = format!("http://{}", site.address);
     let error = |more: &[&str]| {
-        let (exit, code, _) = world.aid.wallet("wallet", &with(more), "", None).error();
+        let (exit, code, _) = world.aid.wallet("wallet", &redeem(&url, more), "", None).error();
         (exit, code)
     };
     let told = |code: &str| (1, code.to_owned());
@@ -145,25 +149,25 @@ fn a_visit_tells_its_crowd_before_it_shows_anything_and_can_be_split() {
 
     // The number is told although the site is not there; and how to split, with the number of the part.
     let nobody = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
-    let unreached = world.told("wallet", &[&redeem[..], &["--site-url", &format!("http://{nobody}")]].concat());
+    let unreached = world.told("wallet", &redeem(&format!("http://{nobody}"), &[]));
     assert_eq!(unreached.code, Some(75), "{unreached:?}");
     let whole = format!("this visit shows to north-gate in round 1, as your last `check` found it: {BOTH}.");
     let part = format!("--part cash=5 alone is what {FIVE} draws brought");
     assert!(unreached.err.contains(&whole) && unreached.err.contains(&part), "{unreached:?}");
 
     // In two visits, each with the number of what it shows.
-    let first = world.json("wallet", &with(&["--hide-among", "5", "--part", "cash=5"]));
+    let first = world.json("wallet", &redeem(&url, &["--hide-among", "5", "--part", "cash=5"]));
     assert_eq!((&first["alike"], &first["visit"]["units"][0]["units"]), (&FIVE.into(), &5.into()));
     // What is left is a part of what the check looked at, and no longer what anybody asked for.
     let left = world.json("wallet", &["show"])["alike"][0].clone();
     assert_eq!((&left["crowd"], &left["same"]), (&BOTH.into(), &Value::Null));
-    let second = world.told("wallet", &with(&[]));
+    let second = world.told("wallet", &redeem(&url, &[]));
     assert_eq!(second.code, Some(0), "{second:?}");
     assert!(second.err.contains(&whole) && second.err.contains("That is few") && !second.err.contains("alone"));
     assert_eq!(received(&world.aid, "wallet").into_iter().collect::<Vec<_>>(), [(1, 1), (4, 5)]);
 
     // Unknown is said, and does not keep a visit from going on.
-    let unknown = world.told("same", &with(&[]));
+    let unknown = world.told("same", &redeem(&url, &[]));
     assert!(unknown.code == Some(0) && unknown.err.contains("is not known"), "{unknown:?}");
 }
 
