@@ -166,6 +166,11 @@ fn a_visit_tells_its_crowd_before_it_shows_anything_and_can_be_split() {
     assert!(second.err.contains(&whole) && second.err.contains("That is few") && !second.err.contains("alone"));
     assert_eq!(received(&world.aid, "wallet").into_iter().collect::<Vec<_>>(), [(1, 1), (4, 5)]);
 
+    // The number went with the vouchers: when they come back, nobody knows it.
+    world.json("wallet", &["received", "--not"]);
+    assert_eq!(world.json("wallet", &["show"])["alike"], Value::Null);
+    assert_eq!(error(&["--hide-among", "1"]), told("crowd-unknown"));
+
     // Unknown is said, and does not keep a visit from going on.
     let unknown = world.told("same", &redeem(&url, &[]));
     assert!(unknown.code == Some(0) && unknown.err.contains("is not known"), "{unknown:?}");

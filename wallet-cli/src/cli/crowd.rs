@@ -55,7 +55,7 @@ pub(super) fn places(programme: &Programme, wallet: &Wallet) -> BTreeMap<Place, 
 /// What a log says of the vouchers that are held for a place.
 pub(super) fn find(issuer: &WholeLog, (round, site): Place, held: Keys) -> Result<Crowd, LogError> {
     let drawn = issuer.drawn(round)?;
-    let same = drawn.same(&held.iter().map(|(key, count)| (*key, *count)).collect::<Vec<_>>()) as u64;
+    let same = Some(drawn.same(&held.iter().map(|(key, count)| (*key, *count)).collect::<Vec<_>>()) as u64);
     let kinds = drawn.within(&held).into_iter().map(|(brought, draws)| (brought, draws as u64));
     let mut draws: Vec<(Keys, u64)> = kinds.collect();
     draws.sort_by_key(|(brought, draws)| Reverse((*brought == held, *draws)));
@@ -87,8 +87,7 @@ pub(super) fn alike(desk: &Desk, programme: &Programme, wallet: &Wallet, crowds:
         let (round, site) = place;
         let crowd = crowds.iter().find(|crowd| (crowd.round, crowd.site) == place);
         let found = crowd.and_then(|crowd| Some((crowd, covering(crowd, &keys)?)));
-        // How many asked for the same list says nothing of what is left of it.
-        let same = found.filter(|(crowd, _)| crowd.held == keys).map(|(crowd, _)| crowd.same);
+        let same = found.filter(|(crowd, _)| crowd.held == keys).and_then(|(crowd, _)| crowd.same);
         if let Some((crowd, draws)) = found {
             let [site, round, count] = about(desk, programme, place, draws);
             report.line(desk.say("show-alike", &[site, round, count, ("number", crowd.log.into())]));
