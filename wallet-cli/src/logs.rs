@@ -158,6 +158,20 @@ impl Drawn {
         let covers = |list: &BTreeMap<KeyIndex, u32>| shown.iter().all(|(key, count)| list.get(key) >= Some(count));
         self.lists.iter().filter(|(list, _)| covers(list)).map(|(_, count)| count).sum()
     }
+
+    /// Draws by what they brought of the vouchers that are held, and how many they are: enough to know the crowd of any part of
+    /// them. Draws that brought none are left out.
+    pub fn within(&self, held: &BTreeMap<KeyIndex, u32>) -> BTreeMap<BTreeMap<KeyIndex, u32>, usize> {
+        let mut all = BTreeMap::<_, usize>::new();
+        for (list, draws) in &self.lists {
+            let part = |(key, count): (&KeyIndex, &u32)| Some((*key, *list.get(key)?.min(count)));
+            let brought: BTreeMap<KeyIndex, u32> = held.iter().filter_map(part).collect();
+            if !brought.is_empty() {
+                *all.entry(brought).or_default() += draws;
+            }
+        }
+        all
+    }
 }
 
 impl Wallet {

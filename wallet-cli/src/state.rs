@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 
 use annona_protocol::{
-    ids::{ProgrammeId, SiteId},
+    ids::{KeyIndex, ProgrammeId, Round, SiteId},
     secret::SecretBytes,
     signature::PublicKey,
 };
+use annona_wallet::Wallet;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// The first byte of an encoded state.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+/// The format without crowds.
+const BEFORE_CROWDS: u8 = 1;
 
 /// What a wallet's file holds.
 #[derive(Default, Serialize, Deserialize)]
@@ -24,6 +27,47 @@ pub(crate) struct State {
     pub(crate) words: Option<SecretBytes>,
     /// Nothing before a ticket was used.
     pub(crate) membership: Option<Membership>,
+    /// What the last check found.
+    pub(crate) crowds: Vec<Crowd>,
+}
+
+/// What the draws of a round brought of the vouchers that are held for a site, when the issuer's log was last read.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Crowd {
+    pub(crate) round: Round,
+    /// Nothing for vouchers that every site takes.
+    pub(crate) site: Option<SiteId>,
+    /// Entries that the log had.
+    pub(crate) log: u64,
+    /// Vouchers that were held, by key.
+    pub(crate) held: BTreeMap<KeyIndex, u32>,
+    /// How many draws asked for exactly these; nothing once some of them are gone.
+    pub(crate) same: Option<u64>,
+    /// Draws by what they brought of these, with their number.
+    pub(crate) draws: Vec<(BTreeMap<KeyIndex, u32>, u64)>,
+}
+
+/// Of each key at most so many as there are in another list.
+fn common(keys: &BTreeMap<KeyIndex, u32>, most: &BTreeMap<KeyIndex, u32>) -> BTreeMap<KeyIndex, u32> {
+    keys.iter().filter_map(|(key, count)| Some((*key, *most.get(key)?.min(count)))).collect()
+}
+
+impl Crowd {
+    /// Forgets vouchers that are held no longer, so that the file does not tell what they were.
+    fn keep(&mut self, held: &BTreeMap<KeyIndex, u32>) {
+        let left = common(&self.held, held);
+        if left == self.held {
+            return;
+        }
+        let mut draws = BTreeMap::<_, u64>::new();
+        for (brought, count) in &self.draws {
+            let brought = common(brought, &left);
+            if !brought.is_empty() {
+                *draws.entry(brought).or_default() += count;
+            }
+        }
+        (self.held, self.same, self.draws) = (left, None, draws.into_iter().collect());
+    }
 }
 
 /// A programme that the holder takes part in.
@@ -57,6 +101,19 @@ pub(crate) enum StateError {
 }
 
 impl State {
+    /// Forgets what a check found of vouchers that are held no longer. Before every save.
+    pub(crate) fn forget_crowds(&mut self) {
+        if self.crowds.is_empty() {
+            return;
+        }
+        let membership = self.membership.as_ref();
+        let Some(wallet) = membership.and_then(|membership| Wallet::decode(&membership.wallet).ok()) else { return };
+        let mut held = BTreeMap::<KeyIndex, u32>::new();
+        wallet.vouchers().iter().for_each(|voucher| *held.entry(voucher.key()).or_default() += 1);
+        self.crowds.iter_mut().for_each(|crowd| crowd.keep(&held));
+        self.crowds.retain(|crowd| !crowd.held.is_empty());
+    }
+
     /// The bytes for the vault. Wiped when dropped.
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         // Of its length from the start: a buffer that grows leaves copies behind.
@@ -70,10 +127,12 @@ impl State {
     /// Reads what [`State::encode`] wrote.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, StateError> {
         let (&found, body) = bytes.split_first().ok_or(StateError::Malformed)?;
-        if found != FORMAT {
+        // An empty list is a zero, and it is the last field.
+        let older = (found == BEFORE_CROWDS).then(|| Zeroizing::new([body, &[0]].concat()));
+        if found != FORMAT && older.is_none() {
             return Err(StateError::Format { found });
         }
-        match postcard::take_from_bytes(body) {
+        match postcard::take_from_bytes(older.as_ref().map_or(body, |older| older)) {
             Ok((state, [])) => Ok(state),
             _ => Err(StateError::Malformed),
         }
@@ -113,7 +172,56 @@ mod tests {
             proxy: Some("127.0.0.1:9050".into()),
             words: Some(SecretBytes::new([5; 32])),
             membership: Some(membership),
+            crowds: vec![Crowd {
+                round: Round(1),
+                site: Some(SiteId(1)),
+                log: 900,
+                held: BTreeMap::from([(KeyIndex(3), 2)]),
+                same: Some(30),
+                draws: vec![(BTreeMap::from([(KeyIndex(3), 1)]), 40), (BTreeMap::from([(KeyIndex(3), 2)]), 31)],
+            }],
         }
+    }
+
+    /// A file of an earlier build opens, and knows no crowds.
+    #[test]
+    fn a_state_without_crowds_is_read() {
+        let state = State { crowds: Vec::new(), ..state() };
+        let bytes = state.encode();
+        let older = [&[BEFORE_CROWDS], &bytes[1..bytes.len() - 1]].concat();
+        assert_eq!(State::decode(&older).unwrap().encode(), bytes);
+        assert_eq!(State::decode(&[&older[..], &[0]].concat()).err(), Some(StateError::Malformed));
+    }
+
+    #[test]
+    fn what_is_held_no_longer_is_forgotten() {
+        let keys = |list: &[(u32, u32)]| -> BTreeMap<KeyIndex, u32> {
+            list.iter().map(|(key, count)| (KeyIndex(*key), *count)).collect()
+        };
+        let whole = Crowd {
+            round: Round(1),
+            site: None,
+            log: 90,
+            held: keys(&[(1, 2), (2, 1)]),
+            same: Some(4),
+            draws: vec![
+                (keys(&[(1, 2), (2, 1)]), 5),
+                (keys(&[(1, 1), (2, 1)]), 6),
+                (keys(&[(1, 1)]), 7),
+                (keys(&[(2, 1)]), 8),
+            ],
+        };
+        let kept = |held: &[(u32, u32)]| {
+            let mut crowd = whole.clone();
+            crowd.keep(&keys(held));
+            crowd
+        };
+        // What came since is nothing to it.
+        assert_eq!(kept(&[(1, 3), (2, 1), (3, 1)]), whole);
+        let part = kept(&[(1, 1), (3, 1)]);
+        assert_eq!((&part.held, part.same, &part.draws), (&keys(&[(1, 1)]), None, &vec![(keys(&[(1, 1)]), 18)]));
+        let none = kept(&[(3, 1)]);
+        assert!(none.held.is_empty() && none.draws.is_empty());
     }
 
     #[test]

@@ -1,6 +1,10 @@
-//! What the program says and how it ends, a file a behaviour in `tests/cli/`. `TRYCMD=overwrite` writes them anew: read the
-//! difference.
+//! What the program says and how it ends, a file a behaviour in `tests/cli/`; a case with something on standard input is a `.toml`.
+//! `TRYCMD=overwrite` writes them anew: read the difference.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod aid;
+#[path = "../../node/tests/harness/mod.rs"]
+mod harness;
 
 use std::{
     collections::BTreeSet,
@@ -10,6 +14,7 @@ use std::{
     process::Command,
 };
 
+use aid::Aid;
 use annona_vault::{Passphrase, Vault};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_annona-wallet");
@@ -41,6 +46,18 @@ fn wallets(folder: &Path) {
         put(name, &bytes);
     }
     fs::set_permissions(folder.join("readable"), fs::Permissions::from_mode(0o640)).unwrap();
+    let enrolled = enrolled();
+    for name in ["places", "cards"] {
+        put(name, &enrolled);
+    }
+    // Cases with an input have a wallet each, of their own name.
+    for case in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli")).unwrap() {
+        let case = case.unwrap().path();
+        let name = case.file_stem().unwrap().to_str().unwrap();
+        if case.extension().is_some_and(|kind| kind == "toml") && !name.starts_with("words-") {
+            put(name, if name.starts_with("ticket-") { &bytes } else { &enrolled });
+        }
+    }
     put("cut", &bytes[..bytes.len() / 2]);
     let mut damaged = bytes.clone();
     let at = damaged.len() - 100;
@@ -53,16 +70,26 @@ fn wallets(folder: &Path) {
     fs::set_permissions(folder.join("open"), fs::Permissions::from_mode(0o777)).unwrap();
 }
 
+/// A wallet with five vouchers for the first site of a programme whose servers are gone.
+fn enrolled() -> Vec<u8> {
+    let aid = Aid::new(2);
+    aid.make("wallet");
+    aid.enrol("wallet", 1).json();
+    assert_eq!(aid.wallet("wallet", &["draw", "--site", "1"], "", None).json()["drawn"], 5);
+    fs::read(aid.path("wallet")).unwrap()
+}
+
 #[test]
 fn the_program_says_what_the_cases_say() {
     let folder = tempfile::tempdir().unwrap();
     wallets(folder.path());
     let _busy = Vault::open(&folder.path().join("busy"), &Passphrase::new(PIN.into())).unwrap();
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/*.trycmd");
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli");
     // The cases name wallets as they stand in their folder.
     std::env::set_current_dir(folder.path()).unwrap();
     trycmd::TestCases::new()
-        .case(cases)
+        .case(cases.join("*.trycmd"))
+        .case(cases.join("*.toml"))
         .register_bin("annona-wallet", PathBuf::from(PROGRAM))
         .env("ANNONA_PASSPHRASE", PIN)
         .env("LC_ALL", "C")
@@ -142,4 +169,26 @@ fn a_page_of_the_manual_for_every_command_and_completions_for_every_shell() {
         let script = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success() && script.contains("redeem") && script.contains("site-url"), "{shell}");
     }
+}
+
+/// `format-1.wallet` was made by the program before crowds were kept, with `--language fr --proxy 127.0.0.1:9050` and this PIN.
+#[test]
+fn a_file_of_format_1_opens_and_is_saved_in_the_format_of_today() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wallet");
+    fs::write(&path, include_bytes!("format-1.wallet")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let format = || Vault::open(&path, &Passphrase::new(PIN.into())).unwrap().1[0];
+    let show = || {
+        let output = program(&["show", "--wallet"]).arg(&path).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(format(), 1);
+    assert!(show().contains("Ce portefeuille est vide"));
+    assert_eq!(format(), 1, "a look changes nothing");
+    let worded = program(&["--json", "words", "--new", "--wallet"]).arg(&path).output().unwrap();
+    assert!(worded.status.success(), "{worded:?}");
+    assert_eq!(format(), 2);
+    assert!(show().contains("Ce portefeuille est vide"));
 }

@@ -111,13 +111,22 @@ fn a_check_reads_the_public_logs() {
     let site = aid.open_site();
     let url = url(&site);
     aid.wallet("wallet", &["site", "add", "1", &url], "", None).json();
-    let before = aid.wallet("wallet", &["check"], "", None).json();
+    // The servers publish once their witness has cosigned.
+    let deadline = Instant::now() + PATIENCE;
+    let before = loop {
+        let before = aid.wallet("wallet", &["check"], "", None).json();
+        if before["crowds"][0]["crowd"] == 1 || Instant::now() > deadline {
+            break before;
+        }
+    };
     assert_eq!((&before["witnesses"], &before["crowds"][0]["crowd"]), (&1.into(), &1.into()));
     redeem(&aid, "wallet", &site, &["--part", "food=2"]);
-    let waiting = aid.wallet("wallet", &["check"], "", None).json();
+    let waiting = aid.wallet("wallet", &["receipts", "verify"], "", None).json();
+    let checked = aid.wallet("wallet", &["check"], "", None).json();
+    assert!(waiting.as_object().unwrap().keys().eq(checked.as_object().unwrap().keys()));
+    assert_eq!(waiting["sites"], checked["sites"]);
     assert_eq!((&waiting["sites"][0]["included"], &waiting["broken"]), (&0.into(), &0.into()));
     site.supervise("/operator/close-batch?insist=true", &[], b"");
-    // The server publishes once its witness has cosigned.
     let deadline = Instant::now() + PATIENCE;
     let kept = loop {
         let kept = aid.wallet("wallet", &["check", "--erase"], "", None).json();

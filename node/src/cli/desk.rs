@@ -17,7 +17,7 @@ use annona_bearer::{
 use annona_node::random;
 use annona_protocol::{
     ids::{Digest, LineId, Units},
-    redeem::{CollectRequest, Outcome, RedeemRequest, RedeemResponse},
+    redeem::{Outcome, RedeemResponse},
     registry::kind,
     signature::PublicKey,
     slip::{Quote, RefusalSlip},
@@ -29,6 +29,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use rand_core::Rng as _;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::{public_key, say, say_json};
 
@@ -124,18 +125,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
 }
 
 fn take_visit(server: &Running, screen: &Screen) -> anyhow::Result<()> {
-    let request = scanned()?;
-    let path = match request.get(1) {
-        Some(&<RedeemRequest as annona_protocol::wire::Message>::KIND) => "/v1/redeem",
-        Some(&<CollectRequest as annona_protocol::wire::Message>::KIND) => "/v1/collect",
-        Some(&kind::QUOTE) => {
-            anyhow::bail!("these are the squares of a site's quote. Scan those of the household's telephone")
-        }
-        Some(&(kind::REDEEM_RESPONSE | kind::REFUSAL)) => {
-            anyhow::bail!("these are the squares of a site's answer. Scan those of the household's telephone")
-        }
-        _ => anyhow::bail!("these are not the squares of a visit. Scan those of the household's telephone"),
-    };
+    let (request, path) = scanned()?;
     match patiently(|| server.client()?.post(path, &request)) {
         Ok(answer) => {
             let response =
@@ -178,26 +168,44 @@ fn amounts(list: &[(LineId, Units)]) -> Value {
     list.iter().map(|(line, units)| json!({ "line": line.0, "units": units.0 })).collect()
 }
 
-/// The message of a household's telephone. What cannot be used is named, and the next square may do.
-fn scanned() -> anyhow::Result<zeroize::Zeroizing<Vec<u8>>> {
+/// The message of a household's telephone, and where it goes. What else is scanned is named, and the next square may do.
+fn scanned() -> anyhow::Result<(Zeroizing<Vec<u8>>, &'static str)> {
     let mut scanner = Scanner::new(io::stdin().lock());
     let mut last = None;
     loop {
-        match scanner.hear().context("cannot read standard input")? {
-            Heard::Message(message) => return Ok(message),
-            Heard::Part { have, of } => remark(format!("{have} of {of}"))?,
-            Heard::Unusable(error) => {
-                remark(&error)?;
-                last = Some(error);
+        let wrong = match scanner.hear().context("cannot read standard input")? {
+            Heard::Message(message) => match goes_to(&message) {
+                Ok(path) => return Ok((message, path)),
+                Err(wrong) => wrong.to_owned(),
+            },
+            Heard::Part { have, of } => {
+                remark(format!("{have} of {of}"))?;
+                continue;
             }
+            Heard::Unusable(error) => error.to_string(),
             Heard::End => break,
-        }
+        };
+        remark(&wrong)?;
+        last = Some(wrong);
     }
     let missing: Vec<String> = scanner.missing().iter().map(usize::to_string).collect();
     match last {
         _ if !missing.is_empty() => anyhow::bail!("squares are missing: {}. Scan them too", missing.join(", ")),
-        Some(error) => Err(error.into()),
+        Some(wrong) => anyhow::bail!(wrong),
         None => anyhow::bail!("nothing was scanned. Scan the squares of the household's telephone"),
+    }
+}
+
+/// The path that takes a message, by its kind. The server checks what it says.
+fn goes_to(message: &[u8]) -> Result<&'static str, &'static str> {
+    match message.get(1) {
+        Some(&kind::REDEEM_REQUEST) => Ok("/v1/redeem"),
+        Some(&kind::COLLECT_REQUEST) => Ok("/v1/collect"),
+        Some(&kind::QUOTE) => Err("these are the squares of a site's quote. Scan those of the household's telephone"),
+        Some(&(kind::REDEEM_RESPONSE | kind::REFUSAL)) => {
+            Err("these are the squares of a site's answer. Scan those of the household's telephone")
+        }
+        _ => Err("these are not the squares of a visit. Scan those of the household's telephone"),
     }
 }
 

@@ -1,24 +1,17 @@
 //! `annona-wallet check`: am I safe? Manifest, witnesses, logs, receipts, and the crowd that a visit hides in.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::PathBuf,
-};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use annona_protocol::{
-    ids::{KeyIndex, Round, SiteId},
-    programme::LogKey,
-    voucher::Mark,
-};
+use annona_protocol::{ids::SiteId, programme::LogKey, voucher::Mark};
 use annona_wallet::{Kept, LogError, WholeLog};
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
-    Desk, Done, Problem, Report,
+    Desk, Done, Problem, Report, crowd,
     holder::{At, Holder, held},
 };
+use crate::state::Crowd;
 
 #[derive(Args)]
 pub(super) struct Check {
@@ -53,7 +46,8 @@ impl Check {
         let issuer = self.log(&holder, None, &header.issuer_log).map_err(Problem::Log)?;
         report.line(desk.say("check-issuer", &[("number", issuer.checkpoint().size().into())]));
         report.set("issuer_log", issuer.checkpoint().size());
-        crowds(desk, &holder, &issuer, &mut report)?;
+        let crowds = crowds(desk, &holder, &issuer, &mut report)?;
+        holder.keep_crowds(crowds)?;
         let checked = self.receipts(desk, &holder, &mut report)?;
         let (proven, redeemed) = checked;
         let erased = if self.erase { holder.erase_receipts(&proven)? } else { 0 };
@@ -146,21 +140,21 @@ impl Check {
 }
 
 /// How many households drew at least what is held for a site: what a visit shows, they could show too.
-fn crowds(desk: &Desk, holder: &Holder, issuer: &WholeLog, report: &mut Report) -> Result<(), Problem> {
-    let programme = holder.programme();
-    let mut shown: BTreeMap<(Round, Option<SiteId>), BTreeMap<KeyIndex, u32>> = BTreeMap::new();
-    for voucher in holder.wallet().vouchers() {
-        let Some(it) = held(programme, voucher) else { continue };
-        *shown.entry((it.round, it.site)).or_default().entry(voucher.key()).or_default() += 1;
-    }
-    let mut list = Vec::new();
-    for ((round, site), keys) in shown {
-        let crowd = issuer.drawn(round).map_err(Problem::Log)?.covering(&keys);
-        let name = site.map_or_else(|| desk.say("any-site", &[]), |site| desk.site_name(programme.latest(), site));
-        let about = [("site", name.into()), ("round", round.0.into()), ("count", crowd.into())];
-        report.line(desk.say(if crowd < 20 { "check-small-crowd" } else { "check-crowd" }, &about));
-        list.push(json!({ "site": site.map(|site| site.0), "round": round.0, "crowd": crowd }));
+fn crowds(desk: &Desk, holder: &Holder, issuer: &WholeLog, report: &mut Report) -> Result<Vec<Crowd>, Problem> {
+    let (mut list, mut all) = (Vec::new(), Vec::new());
+    for (place, held) in crowd::places(holder.programme(), holder.wallet()) {
+        let found = crowd::find(issuer, place, held).map_err(Problem::Log)?;
+        let draws = crowd::covering(&found, &found.held).unwrap_or_default();
+        let about = crowd::about(desk, holder.programme(), place, draws);
+        report.line(desk.say(if draws < crowd::FEW { "check-small-crowd" } else { "check-crowd" }, &about));
+        list.push(json!({
+            "site": found.site.map(|site| site.0),
+            "round": found.round.0,
+            "crowd": draws,
+            "same": found.same,
+        }));
+        all.push(found);
     }
     report.set("crowds", list);
-    Ok(())
+    Ok(all)
 }

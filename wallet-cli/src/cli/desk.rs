@@ -109,6 +109,7 @@ impl Desk {
 
 impl Stored {
     pub(super) fn save(&mut self) -> Result<(), VaultError> {
+        self.state.forget_crowds();
         self.vault.save(&self.state.encode())
     }
 

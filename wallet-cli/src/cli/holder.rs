@@ -32,7 +32,7 @@ use super::{
     names::{Amount, find_line, find_site},
     screen::Screen,
 };
-use crate::state::Membership;
+use crate::state::{Crowd, Membership};
 
 /// A wallet that can ask servers.
 pub(super) struct Holder {
@@ -194,6 +194,23 @@ impl Holder {
         let mut stored = self.stored.borrow_mut();
         stored.state.membership.as_mut().expect("a holder has joined").site = Some(site);
         Ok(stored.save()?)
+    }
+
+    /// Keeps what a check found, for `show` and for visits.
+    pub(super) fn keep_crowds(&mut self, crowds: Vec<Crowd>) -> Result<(), Problem> {
+        let mut stored = self.stored.borrow_mut();
+        stored.state.crowds = crowds;
+        Ok(stored.save()?)
+    }
+
+    /// What the last check found.
+    pub(super) fn crowds(&self) -> Vec<Crowd> {
+        self.stored.borrow().state.crowds.clone()
+    }
+
+    /// Whether a visit was begun and is not answered.
+    pub(super) fn is_visiting(&self, site: SiteId, round: Round) -> bool {
+        self.wallet().tasks().iter().any(|task| matches!(task, Task::Visit(at, of) if (*at, *of) == (site, round)))
     }
 
     /// Makes what was changed in the file so far durable.

@@ -38,6 +38,7 @@ impl New {
             proxy: desk.global.proxy.clone().filter(|proxy| proxy != "none"),
             words: self.words.then(|| SecretBytes::random(&mut UnwrapErr(SysRng))),
             membership: None,
+            crowds: Vec::new(),
         };
         // A proxy that cannot be used is found now.
         if let Some(proxy) = &state.proxy {

@@ -140,6 +140,10 @@ pub(super) enum Problem {
     UnknownLine(String),
     #[error("no vouchers of {line} make up {units} units")]
     NoChange { line: String, units: u64 },
+    #[error("fewer draws than asked for brought as much: {0}")]
+    SmallCrowd(u64),
+    #[error("no check looked at all these vouchers")]
+    CrowdUnknown,
     #[error("nothing is owed")]
     NothingOwed,
     #[error("a folder cannot be written")]
@@ -216,6 +220,8 @@ impl Problem {
             Self::NoAddress(_) => "no-address",
             Self::UnknownLine(_) => "unknown-line",
             Self::NoChange { .. } => "no-change",
+            Self::SmallCrowd(_) => "small-crowd",
+            Self::CrowdUnknown => "crowd-unknown",
             Self::NothingOwed => "nothing-owed",
             Self::Folder(_) => "folder",
             Self::Output(_) => "output",
@@ -232,7 +238,9 @@ impl Problem {
             "code-invalid" | "log-false" | "receipt-false" | "no-visit" | "no-parcel" | "refused" | "answer-false"
             | "contradiction" | "nothing-to-redeem" | "nothing-owed" | "uncovered" | "voucher-not-free"
             | "visit-open" | "pending" | "refresh-due" | "already-enrolled" | "qr-answer" | "qr-not-asked"
-            | "quote-false" | "quote-manifest" | "quote-programme" | "quote-site" => REFUSED,
+            | "quote-false" | "quote-manifest" | "quote-programme" | "quote-site" | "small-crowd" | "crowd-unknown" => {
+                REFUSED
+            }
             _ => CANNOT,
         }
     }
@@ -305,6 +313,7 @@ impl Problem {
                 (path.display().to_string(), nothing)
             }
             Self::NoParcel(number) => (String::new(), (*number).into()),
+            Self::SmallCrowd(crowd) => (String::new(), (*crowd).into()),
             Self::QuoteSite(site) => (String::new(), site.0.into()),
             Self::UnknownSite(name) | Self::NoAddress(name) | Self::UnknownLine(name) => (name.clone(), nothing),
             Self::NoChange { line, units } => (line.clone(), (*units).into()),
@@ -425,6 +434,7 @@ pub(crate) const CODES: &[&str] = &[
     "codes-unread",
     "contradiction",
     "copied",
+    "crowd-unknown",
     "envelope-damaged",
     "file-cut-off",
     "file-damaged",
@@ -490,6 +500,7 @@ pub(crate) const CODES: &[&str] = &[
     "restore-small",
     "round-not-open",
     "sheet",
+    "small-crowd",
     "split-differs",
     "state-too-long",
     "ticket-alone",

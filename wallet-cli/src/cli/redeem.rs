@@ -13,7 +13,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    Desk, Done, Problem, Report,
+    Desk, Done, Problem, Report, crowd,
     holder::{At, Held, Holder, free},
     names::{self, Amount, amount, find_line, find_site, round},
     screen::ByQr,
@@ -31,6 +31,9 @@ pub(super) struct Redeem {
     /// Gives so many units of a line, and keeps the rest for another visit; again for more lines. Without it everything.
     #[arg(long = "part", value_name = "LINE=UNITS", value_parser = amount)]
     parts: Vec<Amount>,
+    /// Shows the site nothing if fewer than N draws brought at least what the visit shows, as the last `check` found it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    hide_among: Option<u64>,
     /// The round of the visit.
     #[arg(long, value_name = "ROUND", value_parser = round)]
     round: Option<Round>,
@@ -52,9 +55,11 @@ impl Redeem {
         }
         let round = holder.round_of_visit(site, self.round)?;
         let marks = self.marks(&holder, site, round)?;
+        let crowd = self.crowd(desk, &holder, site, round, marks.as_deref())?;
         let handover = holder.redeem(round, site, marks.as_deref())?;
         let mut report = Report::default();
         tell(desk, holder.view(round)?.header, &handover, &mut report);
+        report.set("alike", crowd);
         show::unfinished(desk, holder.wallet(), &mut report);
         Ok(report)
     }
@@ -74,6 +79,7 @@ impl Redeem {
             }
         };
         let marks = self.marks(&holder, site, round)?;
+        let crowd = self.crowd(desk, &holder, site, round, marks.as_deref())?;
         holder.by(&screen);
         let visited = holder.redeem(round, site, marks.as_deref());
         let mut report = Report::default();
@@ -83,8 +89,27 @@ impl Redeem {
             Ok(handover) => tell(desk, header, &handover, &mut report),
             Err(problem) => screen.unanswered(desk, header, site, problem, &mut report)?,
         }
+        report.set("alike", crowd);
         show::unfinished(desk, holder.wallet(), &mut report);
         Ok(report)
+    }
+
+    /// Of how many draws the visit may be, which is told before it shows anything. One that was shown before is shown again.
+    fn crowd(
+        &self,
+        desk: &Desk,
+        holder: &Holder,
+        site: SiteId,
+        round: Round,
+        marks: Option<&[Mark]>,
+    ) -> Result<Option<u64>, Problem> {
+        if holder.is_visiting(site, round) {
+            return Ok(None);
+        }
+        let is_shown = |held: &Held| held.round == round && marks.is_none_or(|marks| marks.contains(&held.mark));
+        let held: Vec<Held> = free(holder.programme(), holder.wallet(), site).filter(is_shown).collect();
+        // Without any there is no visit, and it says so.
+        if held.is_empty() { Ok(None) } else { crowd::before_visit(desk, holder, site, &held, self.hide_among) }
     }
 
     fn marks(&self, holder: &Holder, site: SiteId, round: Round) -> Result<Option<Vec<Mark>>, Problem> {

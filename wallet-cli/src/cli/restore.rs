@@ -80,6 +80,7 @@ impl Restore {
             proxy: desk.global.proxy.clone().filter(|proxy| proxy != "none"),
             words: Some(paper.seed()),
             membership: None,
+            crowds: Vec::new(),
         };
         let pin = desk.ask_new()?;
         let vault = Vault::create(&file, &pin, self.cost.work_factor, &state.encode())?;

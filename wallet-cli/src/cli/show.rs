@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use annona_protocol::{
-    ids::{LineId, Round, SiteId, Units},
+    ids::{LineId, Round, Units},
     programme::{
         Carry, Form, InForce, Programme,
         schema::{DRAWN, EXPIRES},
@@ -13,7 +13,12 @@ use annona_wallet::{Medium, Task, Wallet};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Desk, Done, Problem, Report, holder, names, names::round};
+use super::{
+    Desk, Done, Problem, Report,
+    crowd::{self, Place},
+    holder, names,
+    names::round,
+};
 
 #[derive(Args)]
 pub(super) struct Show {
@@ -61,9 +66,7 @@ impl Show {
             report.line(desk.say("show-receipts", &[("count", receipts.into())]));
         }
         report.set("receipts", receipts);
-        // Known once the public logs are read.
-        report.line(desk.say("show-alike-unknown", &[]));
-        report.set("alike", Value::Null);
+        crowd::alike(desk, &programme, &wallet, &stored.state.crowds, &mut report);
         unfinished(desk, &wallet, &mut report);
         Ok(report)
     }
@@ -107,9 +110,6 @@ pub(super) fn task(task: &Task) -> Value {
         Task::Collect(_) => json!({ "task": "collect" }),
     }
 }
-
-/// Where and when vouchers are redeemed.
-type Place = (Round, Option<SiteId>);
 
 /// Vouchers that are held: by site and round, what they are worth and how many they are.
 fn vouchers(desk: &Desk, programme: &Programme, wallet: &Wallet, report: &mut Report) {

@@ -46,7 +46,7 @@ show-receipts =
         [one] You have one receipt: `annona-wallet receipts`.
        *[other] You have { $count } receipts: `annona-wallet receipts`.
     }
-show-alike-unknown = How many others drew the same as you: unknown.
+show-alike-unknown = How many others drew the same as you is not known for all that you hold. `annona-wallet check` finds it in the public log.
 
 unfinished =
     { $count ->
@@ -312,6 +312,7 @@ check-crowd =
     }
 check-small-crowd =
     { $count ->
+        [0] At { $site }, round { $round }: no single draw brought all that you hold. Redeem in several visits, a few vouchers each.
         [one] At { $site }, round { $round }: only you drew what you hold. Whoever reads the public log can follow this visit.
        *[other] At { $site }, round { $round }: only { $count } households, you among them, drew at least what you hold. Redeem in several visits, a few vouchers each.
     }
@@ -371,3 +372,12 @@ error-quote-foreign = These squares are not what a counter shows first. Ask for 
 error-quote-manifest = The counter goes by other rules than this wallet knows. Run `annona-wallet check` where there is a network.
 error-quote-programme = This counter belongs to another programme.
 error-quote-site = This counter belongs to another site: number { $number }. Give --site if you want to collect there.
+
+show-alike = Draws that brought at least what you hold for { $site } in round { $round }: { $count }. So says the agency’s public log at { $number } entries, when you last ran `check`.
+show-same = Draws that asked for exactly that: { $number }.
+crowd-few = That is few: whoever reads the public log may find out which visit is yours. Redeem in several visits, a few vouchers each, with --part.
+crowd-few-part = That is few: whoever reads the public log may find out which visit is yours. Redeem in several visits: { $about } alone is what { $count } draws brought.
+visit-alike = Draws that brought at least what this visit shows to { $site } in round { $round }, as your last `check` found it: { $count }.
+visit-alike-unknown = How many others could show what this visit shows is not known. Run `annona-wallet check` before a visit.
+error-crowd-unknown = No `check` has looked at all these vouchers yet, so nothing was shown. Run `annona-wallet check` first.
+error-small-crowd = Only { $number } draws brought what this visit would show, so nothing was shown. Show less with --part, or ask for fewer with --hide-among.

@@ -46,7 +46,7 @@ show-receipts =
         [one] Vous avez un reçu : `annona-wallet receipts`.
        *[other] Vous avez { $count } reçus : `annona-wallet receipts`.
     }
-show-alike-unknown = Combien d’autres ont retiré la même chose que vous : inconnu.
+show-alike-unknown = On ne sait pas, pour tout ce que vous avez, combien d’autres ont retiré la même chose. `annona-wallet check` le trouve dans le registre public.
 
 unfinished =
     { $count ->
@@ -312,6 +312,7 @@ check-crowd =
     }
 check-small-crowd =
     { $count ->
+        [0] À { $site }, tour { $round } : aucun retrait n’a apporté à lui seul tout ce que vous avez. Faites plusieurs visites, avec peu de bons chacune.
         [one] À { $site }, tour { $round } : vous seul avez tiré ce que vous avez. Qui lit le registre public peut suivre cette visite.
        *[other] À { $site }, tour { $round } : { $count } ménages seulement, dont vous, ont tiré au moins ce que vous avez. Faites plusieurs visites, avec peu de bons chacune.
     }
@@ -371,3 +372,12 @@ error-quote-foreign = Ces carrés ne sont pas ce qu’un guichet montre d’abor
 error-quote-manifest = Le guichet suit d’autres règles que celles que ce portefeuille connaît. Lancez `annona-wallet check` là où il y a un réseau.
 error-quote-programme = Ce guichet est d’un autre programme.
 error-quote-site = Ce guichet est d’un autre point : le numéro { $number }. Donnez --site si vous voulez y retirer.
+
+show-alike = Retraits qui ont apporté au moins ce que vous avez pour { $site } au tour { $round } : { $count }. C’est ce que disait le registre public de l’agence, long de { $number } entrées, lors de votre dernier `check`.
+show-same = Retraits qui ont demandé exactement cela : { $number }.
+crowd-few = C’est peu : qui lit le registre public peut trouver quelle visite est la vôtre. Faites plusieurs visites, avec peu de bons chacune, grâce à --part.
+crowd-few-part = C’est peu : qui lit le registre public peut trouver quelle visite est la vôtre. Faites plusieurs visites : { $about } seul correspond à { $count } retraits.
+visit-alike = Retraits qui ont apporté au moins ce que cette visite montre à { $site } au tour { $round }, selon votre dernier `check` : { $count }.
+visit-alike-unknown = On ne sait pas combien d’autres pourraient montrer ce que cette visite montre. Lancez `annona-wallet check` avant une visite.
+error-crowd-unknown = Aucun `check` n’a encore porté sur tous ces bons : rien n’a été montré. Lancez d’abord `annona-wallet check`.
+error-small-crowd = Seuls { $number } retraits ont apporté ce que cette visite montrerait : rien n’a été montré. Montrez moins avec --part, ou demandez moins avec --hide-among.
