@@ -267,6 +267,41 @@ fn a_program_killed_at_any_write_or_message_loses_and_doubles_nothing() {
     assert_eq!([enrolled, rolled, draws, swaps, amends], [lives, lives, lives, 2 * lives, lives]);
 }
 
+/// Of many draws of one voucher each every run is killed, at another kind of moment and another message each time, until one comes
+/// through; every third time `resume` goes on, and is killed too.
+#[test]
+fn uniform_draws_killed_at_every_kind_of_moment_draw_what_is_due() {
+    let (mut stage, _) = Stage::new(8, &[]);
+    let issuer = stage.issuer.url();
+    stage.aid.make("family");
+    // Eight members, one of them under two: 17 units in kind, and 58 of cash in eight vouchers.
+    let slip = stage.aid.slip_of(&stage.aid.prepared.codes[7], TicketKind::Enrol, &issuer);
+    stage.aid.wallet("family", &["enrol"], &slip, None).json();
+    let mut killed = BTreeMap::new();
+    for run in 0.. {
+        assert!(run < 100, "it does not come to an end");
+        let kind = run % MOMENTS.len();
+        let at = 2 + run / MOMENTS.len() + usize::from(matches!(MOMENTS[kind], Moment::Save(_)));
+        let command: &[&str] = if run % 3 == 2 { &["resume"] } else { &["draw", "--site", "1", "--uniform"] };
+        let ended = stage.run("family", command, "", Some((MOMENTS[kind], at)));
+        if ended.code.is_none() {
+            *killed.entry(kind).or_insert(0) += 1;
+            continue;
+        }
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        if command[0] == "draw" {
+            break;
+        }
+    }
+    assert_eq!(killed.len(), MOMENTS.len(), "{killed:?}");
+    let shown = stage.aid.wallet("family", &["show"], "", None).json();
+    assert_eq!(units(&shown["collect"][0]["units"]), household(7));
+    assert_eq!((units(&shown["draw"]), &shown["unfinished"]), (BTreeMap::new(), &serde_json::json!([])));
+    let vouchers = shown["collect"][0]["vouchers"].as_array().unwrap().len();
+    assert_eq!(vouchers, 8 + 8 + 1 + 8);
+    assert_eq!(stage.aid.logged(), [1, 1, vouchers, 0, 0]);
+}
+
 /// What a ticket's household is due in the first round: an amend counts from the next one.
 fn household(ticket: usize) -> BTreeMap<u64, u64> {
     let members = 1 + ticket as u64 % 8;

@@ -366,3 +366,27 @@ error-quote-foreign = Ces carrés ne sont pas ce qu’un guichet montre d’abor
 error-quote-manifest = Le guichet suit d’autres règles que celles que ce portefeuille connaît. Lancez `annona-wallet check` là où il y a un réseau.
 error-quote-programme = Ce guichet est d’un autre programme.
 error-quote-site = Ce guichet est d’un autre point : le numéro { $number }. Donnez --site si vous voulez y retirer.
+
+drawn-singles =
+    { $count ->
+        [one] Un retrait d’un bon est fait, pour { $site }, distribution { $round }.
+       *[other] { $count } retraits d’un bon chacun sont faits, pour { $site }, distribution { $round }.
+    }
+singles-at-once =
+    { $count ->
+        [one] Il est parti tout de suite.
+       *[other] Ils sont partis à la suite : chacun ressemble à celui de n’importe qui, mais le serveur de l’agence a vu une adresse retirer { $count } fois. La prochaine fois, étalez-les avec `--within`.
+    }
+resume-singles =
+    { $count ->
+        [one] Le retrait d’un bon est fait.
+       *[other] Les { $count } retraits d’un bon chacun sont faits.
+    }
+resume-singles-left =
+    { $count ->
+        [one] Il reste un retrait d’un bon. Continuez avec la même commande `annona-wallet draw --uniform`.
+       *[other] Il reste { $count } retraits d’un bon chacun. Continuez avec la même commande `annona-wallet draw --uniform`.
+    }
+error-draws-left = Il reste des retraits d’un bon chacun d’une fois précédente. Continuez avec la même commande `annona-wallet draw --uniform`, ou retirez le reste de cette façon-ci avec `--instead`.
+error-draws-too-many = Cela ferait { $number } retraits. Retirez moins à la fois, avec `--line`.
+error-words-too-few = Il y aurait encore { $number } retraits de cette distribution, et vos mots de secours en rendent { $about }. Retirez moins avec `--line`, retirez sans `--uniform`, ou dites `--beyond-words` : ce qui va au-delà est perdu si le téléphone est perdu, et avec cela ce que vous pourriez retirer plus tard.
