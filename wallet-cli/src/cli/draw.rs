@@ -132,7 +132,12 @@ impl Draw {
         };
         if !keys.is_empty() {
             done = done.wait(desk, moments, 1)?;
-            done.count(|holder| holder.draw(round, keys))?;
+            // Another command may have drawn in between.
+            let again = !done.holder.is_drawing(round, &keys);
+            let keys = if again { done.holder.plan(round, site, &self.lines)? } else { keys };
+            if !keys.is_empty() {
+                done.count(|holder| holder.draw(round, keys))?;
+            }
         }
         say(desk, &done.holder, "drawn", done.drawn, (round, site), report)?;
         Ok(done)
