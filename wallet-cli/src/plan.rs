@@ -48,10 +48,14 @@ impl Wallet {
 
     /// Checked before a session is asked for: one without a draw would tell ([5.3-M6]).
     pub(crate) fn covers(&self, view: &InForce<'_>, keys: &[(KeyIndex, u32)]) -> Result<(), WalletError> {
+        self.covers_units(view, &view.units(keys)?)
+    }
+
+    /// The same for units.
+    pub(crate) fn covers_units(&self, view: &InForce<'_>, asked: &BTreeMap<LineId, Units>) -> Result<(), WalletError> {
         let credential = self.credential.as_ref().ok_or(WalletError::NotEnrolled)?;
         let available = self.available(view);
         let rolled_over = credential.value(DRAWN) == Some(view.round.0.into());
-        let asked = view.units(keys)?;
         let covered = asked.iter().all(|(line, units)| available.get(line).is_some_and(|most| units <= most));
         if rolled_over && covered { Ok(()) } else { Err(WalletError::Uncovered) }
     }

@@ -157,11 +157,11 @@ impl Wallet {
         if keys.is_empty() {
             return Ok(());
         }
-        self.covers(view, &keys)?;
         let draws = keys.iter().fold(0usize, |sum, (_, count)| sum.saturating_add(*count as usize));
         if draws > MOST_SINGLES {
             return Err(WalletError::ManyDraws { draws });
         }
+        self.covers_units(view, &units)?;
         if self.has_words() && !manner.beyond_words && draws > self.sealed_messages_left(view.round) {
             return Err(WalletError::WordsFew { draws, covered: self.sealed_messages_left(view.round) });
         }

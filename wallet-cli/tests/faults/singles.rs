@@ -31,8 +31,11 @@ fn households_of_any_two_sizes_draw_the_same_values_up_to_the_rest() {
         several += u32::from(common > line.values[0]);
         for units in 1..=1000u64 {
             let keys = plan_singles(&view, NORTH, &BTreeMap::from([(line.id, Units(units))])).unwrap();
-            assert_eq!(view.units(&keys).unwrap().into_iter().collect::<Vec<_>>(), [(line.id, Units(units))]);
-            let of_line = &values(&view, &keys)[&line.id];
+            let by_line = values(&view, &keys);
+            assert_eq!(by_line.len(), 1);
+            let of_line = &by_line[&line.id];
+            let sum: u64 = of_line.iter().map(|(value, count)| u64::from(*value) * u64::from(*count)).sum();
+            assert_eq!(sum, units, "{}", line.name);
             let lots = u64::from(of_line.get(&common).copied().unwrap_or_default());
             assert_eq!(lots, units / u64::from(common), "{} units of {}", units, line.name);
             assert!(of_line.keys().all(|value| *value <= common), "{} units of {}", units, line.name);
@@ -176,6 +179,9 @@ fn a_list_is_gone_on_with_or_dropped() {
     agent.wallet_mut().drop_singles();
     let uncovered = agent.start_singles(&view, NORTH, &more, Manner::default(), rng);
     assert!(matches!(uncovered, Err(AgentError::Wallet(WalletError::Uncovered))));
+    let many = BTreeMap::from([(FOOD, Units(501))]);
+    let too_many = agent.start_singles(&view, NORTH, &many, Manner::default(), rng);
+    assert!(matches!(too_many, Err(AgentError::Wallet(WalletError::ManyDraws { draws: 501 }))));
     assert_eq!(agent.draw_single(&view, rng).unwrap(), 0, "nothing is planned");
     let rest = agent.wallet().plan(&view, NORTH).unwrap();
     agent.draw(&view, rest, rng).unwrap();
