@@ -1,4 +1,4 @@
-//! Uniform draws: many draws of one voucher each, so that no draw has the shape of a household (spec/wallet.md, 10).
+//! Uniform draws: many draws of one voucher each, so that no draw has the shape of a household (spec/wallet.md, 11).
 //!
 //! The list is part of the state before the first of them is sent, and a draw leaves it with the answer that brings its voucher:
 //! whatever happens in between, the rest of the list is what is still to be drawn.
