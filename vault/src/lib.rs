@@ -21,4 +21,4 @@ pub use passphrase::{
     PassphraseSource, Questions, new_passphrase, new_passphrase_by, passphrase, passphrase_by, without_passphrase,
 };
 pub use secret::{KeyFileError, MAX_SECRET_BYTES, MAX_WORK_FACTOR, WORK_FACTOR, read_secret, write_secret};
-pub use vault::{MAX_STATE_BYTES, VAULT_WORK_FACTOR, Vault, VaultError};
+pub use vault::{MAX_STATE_BYTES, Resting, VAULT_WORK_FACTOR, Vault, VaultError};

@@ -238,6 +238,12 @@ impl Vault {
         write_new(path, &self.sealed(state)?).map_err(|error| key_file(error, path))
     }
 
+    /// Closes the file for a while: other processes may open it until [`Resting::wake`].
+    pub fn rest(self) -> Resting {
+        let Self { path, identity, sealed_identity, .. } = self;
+        Resting { path, identity, sealed_identity }
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -290,6 +296,40 @@ impl Vault {
         sync_folder(&self.path).map_err(failed)?;
         faults::at(faults::SAVED);
         Ok(())
+    }
+}
+
+/// A vault that is closed and can be opened without the passphrase: the identity is kept, which opens this file, and its copies under
+/// the same passphrase, and nothing else.
+pub struct Resting {
+    path: PathBuf,
+    identity: x25519::Identity,
+    sealed_identity: Vec<u8>,
+}
+
+impl std::fmt::Debug for Resting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Resting({}, redacted)", self.path.display())
+    }
+}
+
+impl Resting {
+    /// Opens the file again, and gives the state that it has by now.
+    ///
+    /// # Errors
+    /// As [`Vault::open`]; [`VaultError::Passphrase`] if the passphrase was changed meanwhile.
+    pub fn wake(&self) -> Result<(Vault, Zeroizing<Vec<u8>>), VaultError> {
+        let path = &self.path;
+        check_folder(path)?;
+        let lock = lock(path)?;
+        let bytes = read(path)?;
+        let (sealed_identity, sealed_state) = parts(path, &bytes)?;
+        if sealed_identity != self.sealed_identity {
+            return Err(VaultError::Passphrase(path.clone()));
+        }
+        let (saves, state) = open_state(path, sealed_state, &self.identity)?;
+        let (identity, sealed_identity) = (self.identity.clone(), sealed_identity.to_vec());
+        Ok((Vault { path: path.clone(), identity, sealed_identity, saves, _lock: lock }, state))
     }
 }
 

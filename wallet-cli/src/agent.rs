@@ -339,7 +339,11 @@ impl<P: Persist, L: Link> Agent<P, L> {
     }
 
     /// What is pending goes on; a refused show is followed by a refresh.
-    fn ready_for_a_show<R: CryptoRng + ?Sized>(&mut self, view: &InForce<'_>, rng: &mut R) -> Result<(), AgentError> {
+    pub(crate) fn ready_for_a_show<R: CryptoRng + ?Sized>(
+        &mut self,
+        view: &InForce<'_>,
+        rng: &mut R,
+    ) -> Result<(), AgentError> {
         self.finish_show(view, rng)?;
         if self.wallet.refresh_due() { self.refresh(view, rng) } else { Ok(()) }
     }

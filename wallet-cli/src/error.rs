@@ -48,6 +48,23 @@ pub enum WalletError {
     /// A voucher is not held, is part of an unanswered request, or was found at fault.
     #[error("a voucher is not free: it is not held, in an unanswered request, or refused before")]
     VoucherNotFree,
+    /// Single draws of another kind are left.
+    #[error("draws of one voucher each are left: go on with them first, or drop them")]
+    DrawsLeft,
+    /// Recovery words do not bring so many draws back.
+    #[error("recovery words bring back {covered} more messages of this round, and these are {draws} draws: draw less")]
+    WordsFew {
+        /// How many draws are left.
+        draws: usize,
+        /// How many messages of the round are still sealed.
+        covered: usize,
+    },
+    /// More single draws than one list has.
+    #[error("these are {draws} draws of one voucher each: draw less at once")]
+    ManyDraws {
+        /// How many.
+        draws: usize,
+    },
     /// No such parcel, or another voucher.
     #[error("no parcel of this number holds that voucher")]
     NoParcel,

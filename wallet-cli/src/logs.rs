@@ -153,10 +153,20 @@ impl Drawn {
         self.lists.get(&keys.iter().copied().collect()).copied().unwrap_or_default()
     }
 
-    /// How many draws brought at least these vouchers: the crowd in which a visit that shows them hides.
+    /// How many households at most can hold these vouchers at once: the crowd in which a visit that shows them hides. Draws of several
+    /// vouchers count if they brought at least these. Draws of one voucher each may be anybody's, together: they count as often as they
+    /// make up these vouchers. What came partly in the one way and partly in the other counts for nothing, as if nobody else had it.
     pub fn covering(&self, shown: &BTreeMap<KeyIndex, u32>) -> usize {
+        if shown.is_empty() {
+            return self.lists.values().sum();
+        }
+        let is_single = |list: &BTreeMap<KeyIndex, u32>| list.values().sum::<u32>() == 1;
         let covers = |list: &BTreeMap<KeyIndex, u32>| shown.iter().all(|(key, count)| list.get(key) >= Some(count));
-        self.lists.iter().filter(|(list, _)| covers(list)).map(|(_, count)| count).sum()
+        let whole = self.lists.iter().filter(|(list, _)| !is_single(list) && covers(list)).map(|(_, count)| count);
+        let singles = |key: &KeyIndex| self.lists.get(&BTreeMap::from([(*key, 1)])).copied().unwrap_or_default();
+        let parts = shown.iter().filter(|(_, count)| **count > 0);
+        let made_up = parts.map(|(key, count)| singles(key) / *count as usize).min().unwrap_or_default();
+        whole.sum::<usize>() + made_up
     }
 
     /// Draws by what they brought of the vouchers that are held, and how many they are: enough to know the crowd of any part of
@@ -184,5 +194,37 @@ impl Wallet {
         self.vouchers.retain(|voucher| !gone.contains(&voucher.shown().mark()));
         self.restored.retain(|mark| !gone.contains(mark));
         gone.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(lists: &[(&[(u32, u32)], usize)]) -> Drawn {
+        let list = |keys: &[(u32, u32)]| keys.iter().map(|(key, count)| (KeyIndex(*key), *count)).collect();
+        Drawn { lists: lists.iter().map(|(keys, count)| (list(keys), *count)).collect(), swapped: 0 }
+    }
+
+    fn crowd(drawn: &Drawn, shown: &[(u32, u32)]) -> usize {
+        drawn.covering(&shown.iter().map(|(key, count)| (KeyIndex(*key), *count)).collect())
+    }
+
+    #[test]
+    fn a_crowd_is_of_draws_that_bring_it_or_single_draws_that_make_it_up() {
+        let all = drawn(&[(&[(1, 2), (2, 1)], 5), (&[(1, 1)], 7), (&[(2, 1)], 4), (&[(1, 2)], 3)]);
+        // In one draw: five of both keys, three of the first. Singly: three pairs of the first, four of the second.
+        assert_eq!(crowd(&all, &[(1, 1)]), 5 + 3 + 7);
+        assert_eq!(crowd(&all, &[(1, 2)]), 5 + 3 + 3);
+        assert_eq!(crowd(&all, &[(1, 2), (2, 1)]), 5 + 3);
+        assert_eq!(crowd(&all, &[(1, 3), (2, 1)]), 2);
+        assert_eq!(crowd(&all, &[(2, 5)]), 0);
+        assert_eq!(crowd(&all, &[(3, 1)]), 0);
+        // Draws of several vouchers are as before.
+        let whole = drawn(&[(&[(1, 2), (2, 1)], 5), (&[(1, 4)], 2)]);
+        assert_eq!((crowd(&whole, &[(1, 2)]), crowd(&whole, &[(1, 3)]), crowd(&whole, &[(1, 1), (2, 1)])), (7, 2, 5));
+        // A household of the most frequent shape: fourteen draws, thrice.
+        let singly = drawn(&[(&[(1, 1)], 12), (&[(2, 1)], 12), (&[(3, 1)], 9)]);
+        assert_eq!(crowd(&singly, &[(1, 4), (2, 4), (3, 3)]), 3);
     }
 }

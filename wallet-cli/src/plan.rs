@@ -6,7 +6,7 @@ use annona_protocol::{
     credential::Credential,
     ids::{KeyIndex, LineId, Round, SiteId, Units},
     programme::{
-        Carry, Form, InForce, KeyCounts, Line,
+        Carry, Form, InForce, KeyCounts, KeyEntry, Line,
         schema::{DRAWN, EXPIRES},
         statement::make_change,
     },
@@ -39,14 +39,7 @@ impl Wallet {
     pub fn plan(&self, view: &InForce<'_>, site: SiteId) -> Result<KeyCounts, WalletError> {
         let mut list = KeyCounts::new();
         for (line, units) in self.available(view) {
-            let keys: Vec<KeyIndex> = (0u32..)
-                .zip(view.programme.keys())
-                .filter(|(_, entry)| {
-                    (entry.id.line, entry.id.round, entry.id.site, entry.id.slot)
-                        == (line, view.round, Some(site), None)
-                })
-                .map(|(at, _)| KeyIndex(at))
-                .collect();
+            let keys = keys_at(view, line, site);
             list.extend(make_change(view, &keys, units).ok_or(WalletError::Change { line, units })?);
         }
         list.sort_unstable();
@@ -55,13 +48,26 @@ impl Wallet {
 
     /// Checked before a session is asked for: one without a draw would tell ([5.3-M6]).
     pub(crate) fn covers(&self, view: &InForce<'_>, keys: &[(KeyIndex, u32)]) -> Result<(), WalletError> {
+        self.covers_units(view, &view.units(keys)?)
+    }
+
+    /// The same for units.
+    pub(crate) fn covers_units(&self, view: &InForce<'_>, asked: &BTreeMap<LineId, Units>) -> Result<(), WalletError> {
         let credential = self.credential.as_ref().ok_or(WalletError::NotEnrolled)?;
         let available = self.available(view);
         let rolled_over = credential.value(DRAWN) == Some(view.round.0.into());
-        let asked = view.units(keys)?;
         let covered = asked.iter().all(|(line, units)| available.get(line).is_some_and(|most| units <= most));
         if rolled_over && covered { Ok(()) } else { Err(WalletError::Uncovered) }
     }
+}
+
+/// The keys of a line in the view's round that every counter of a site takes.
+pub(crate) fn keys_at(view: &InForce<'_>, line: LineId, site: SiteId) -> Vec<KeyIndex> {
+    let fits = |entry: &KeyEntry| {
+        (entry.id.line, entry.id.round, entry.id.site, entry.id.slot) == (line, view.round, Some(site), None)
+    };
+    let all = (0u32..).zip(view.programme.keys()).filter(|(_, entry)| fits(entry));
+    all.map(|(at, _)| KeyIndex(at)).collect()
 }
 
 /// What of a line can be drawn: the balance, or what accrued less the debit; nothing if a predicate fails.

@@ -48,6 +48,12 @@ impl Wallet {
         self.recovery.is_some()
     }
 
+    /// Whether recovery words would bring a message of a round back that is not sent yet.
+    pub(crate) fn covers_message(&self, round: Round, index: u32) -> bool {
+        let used = |recovery: &Recovery| recovery.used.get(&round).copied().unwrap_or_default();
+        self.recovery.as_ref().is_some_and(|recovery| (used(recovery)..SEALED_MESSAGES).contains(&index))
+    }
+
     /// Whether recovery words would bring the next message of a round back.
     pub fn is_covered(&self, round: Round) -> bool {
         self.seal(round).0.is_some()

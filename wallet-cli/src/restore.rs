@@ -18,7 +18,7 @@ use annona_protocol::{
 };
 use rand_core::CryptoRng;
 
-use crate::{AgentError, Endpoint, SEALED_MESSAGES, Task, Wallet, WalletError};
+use crate::{AgentError, Endpoint, SEALED_MESSAGES, Task, Wallet, WalletError, singles::shuffle};
 
 /// Why nothing was restored. The wallet is unchanged.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +123,8 @@ impl Wallet {
         {
             // What was under way belongs to a serial that a copy of this wallet spent.
             (self.credential, self.show) = (Some(newest), None);
+            // What of the list the copy drew is not known: what is available is.
+            self.singles = None;
             restored.credential = true;
         }
         let gone = |mark: &Mark| {
@@ -179,10 +181,7 @@ fn buckets<R: CryptoRng + ?Sized>(keys: &RecoveryKeys, directory: &SlotDirectory
             all.extend(chosen);
         }
     }
-    // Fisher and Yates; the bias of a 64-bit remainder is below 2^-50.
-    for at in (1..all.len()).rev() {
-        all.swap(at, (rng.next_u64() % (at as u64 + 1)) as usize);
-    }
+    shuffle(&mut all, rng);
     all
 }
 

@@ -215,6 +215,7 @@ impl Wallet {
         let (credential, vouchers) = show.finish(programme, answer, rng)?;
         let event = if vouchers.is_empty() { Event::Credential } else { Event::Drawn(vouchers.len()) };
         self.credential = Some(credential);
+        self.note_single(&vouchers);
         self.hold(vouchers);
         self.show = None;
         Ok(event)

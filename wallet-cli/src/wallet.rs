@@ -17,12 +17,15 @@ use crate::{
     Event, Handover, Next, Outgoing, Parcel, Refusal, Task, WalletError,
     recovery::Recovery,
     show::PendingShow,
+    singles::Singles,
     swap::PendingSwap,
     visit::{Accepted, Owed, Visit},
 };
 
 /// The first byte of an encoded wallet.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+/// The same without the single draws, which stand at the end.
+const WITHOUT_SINGLES: u8 = 1;
 
 /// A wallet.
 #[derive(Serialize, Deserialize)]
@@ -46,6 +49,8 @@ pub struct Wallet {
     pub(crate) copied: bool,
     /// Vouchers that a restore brought back and no log has spoken for: they may have been redeemed before.
     pub(crate) restored: BTreeSet<Mark>,
+    /// Draws of one voucher each that were asked for.
+    pub(crate) singles: Option<Singles>,
 }
 
 /// Why bytes are not a wallet.
@@ -83,6 +88,7 @@ impl Wallet {
             recovery: None,
             copied: false,
             restored: BTreeSet::new(),
+            singles: None,
         }
     }
 
@@ -115,9 +121,16 @@ impl Wallet {
     /// [`WalletFileError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, WalletFileError> {
         let (&found, body) = bytes.split_first().ok_or(WalletFileError::Malformed)?;
-        if found != FORMAT {
-            return Err(WalletFileError::Format { found });
-        }
+        let longer;
+        let body = match found {
+            FORMAT => body,
+            WITHOUT_SINGLES => {
+                // There are none: one zero more.
+                longer = Zeroizing::new([body, &[0]].concat());
+                &longer
+            }
+            _ => return Err(WalletFileError::Format { found }),
+        };
         match postcard::take_from_bytes(body) {
             Ok((wallet, [])) => Ok(wallet),
             _ => Err(WalletFileError::Malformed),

@@ -19,7 +19,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use aid::{Aid, Ended, PIN, received, units};
+use aid::{Aid, Ended, PIN, received, run, units};
 use annona_protocol::{programme::TicketKind, ticket::TicketCode};
 use between::{Between, Exchange};
 use harness::{http, running::Server};
@@ -265,6 +265,181 @@ fn a_program_killed_at_any_write_or_message_loses_and_doubles_nothing() {
     let [enrolled, rolled, draws, swaps, amends] = stage.aid.logged();
     let lives = lives.len();
     assert_eq!([enrolled, rolled, draws, swaps, amends], [lives, lives, lives, 2 * lives, lives]);
+}
+
+/// Of many draws of one voucher each every run is killed, at another kind of moment and another message each time, until one comes
+/// through; every fourth time `resume` goes on, and is killed too.
+#[test]
+fn uniform_draws_killed_at_every_kind_of_moment_draw_what_is_due() {
+    let (mut stage, _) = Stage::new(8, &[]);
+    let issuer = stage.issuer.url();
+    stage.aid.make("family");
+    // Eight members, one of them under two: 17 units in kind, and 58 of cash in eight vouchers.
+    let slip = stage.aid.slip_of(&stage.aid.prepared.codes[7], TicketKind::Enrol, &issuer);
+    stage.aid.wallet("family", &["enrol"], &slip, None).json();
+    let mut killed = BTreeMap::new();
+    for run in 0.. {
+        assert!(run < 100, "it does not come to an end");
+        let kind = run % MOMENTS.len();
+        let at = 2 + run / MOMENTS.len() + usize::from(matches!(MOMENTS[kind], Moment::Save(_)));
+        let command: &[&str] = if run % 4 == 3 { &["resume"] } else { &["draw", "--site", "1", "--uniform"] };
+        let ended = stage.run("family", command, "", Some((MOMENTS[kind], at)));
+        if ended.code.is_none() {
+            *killed.entry(kind).or_insert(0) += 1;
+            continue;
+        }
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        if command[0] == "draw" {
+            break;
+        }
+    }
+    assert_eq!(killed.len(), MOMENTS.len(), "{killed:?}");
+    let shown = stage.aid.wallet("family", &["show"], "", None).json();
+    assert_eq!(units(&shown["collect"][0]["units"]), household(7));
+    assert_eq!((units(&shown["draw"]), &shown["unfinished"]), (BTreeMap::new(), &serde_json::json!([])));
+    let vouchers = shown["collect"][0]["vouchers"].as_array().unwrap().len();
+    assert_eq!(vouchers, 8 + 8 + 1 + 8);
+    assert_eq!(stage.aid.logged(), [1, 1, vouchers, 0, 0]);
+}
+
+/// A wallet with words that has drawn, its backup, and its words.
+fn with_words(stage: &Stage, ticket: usize) -> String {
+    let (aid, path) = (&stage.aid, stage.aid.path("wallet"));
+    let made = run(&["--json", "new", "--words", "--work-factor", "2", path.to_str().unwrap()], "", None).json();
+    let words: Vec<&str> = made["words"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+    let slip = aid.slip_of(&aid.prepared.codes[ticket], TicketKind::Enrol, &stage.issuer.url());
+    aid.wallet("wallet", &["enrol"], &slip, None).json();
+    aid.wallet("wallet", &["backup", aid.path("backup").to_str().unwrap()], "", None).json();
+    aid.wallet("wallet", &["draw", "--site", "1"], "", None).json();
+    words.join(" ")
+}
+
+/// A restore, of a backup or from words alone, that is killed at every write and message and run again brings everything back.
+#[test]
+fn a_restore_killed_at_any_write_or_message_brings_everything_back() {
+    let (stage, _) = Stage::new(2, &[]);
+    let words = with_words(&stage, 1);
+    stage.aid.close_batch();
+    let (id, issuer) = (hex::encode(stage.aid.prepared.id.0), stage.issuer.url());
+    for from_words in [false, true] {
+        for moment in MOMENTS {
+            let mut kills = 0;
+            for at in 1.. {
+                let wallet = format!("{from_words}-{moment:?}-{at}").replace(['"', '(', ')'], "");
+                let path = stage.aid.path(&wallet);
+                let lost =
+                    ["restore", path.to_str().unwrap(), "--work-factor", "2", "--programme", &id, "--issuer", &issuer];
+                let (command, input): (&[&str], &str) = if from_words { (&lost, &words) } else { (&["restore"], "") };
+                if !from_words {
+                    std::fs::copy(stage.aid.path("backup"), &path).unwrap();
+                }
+                let killed = stage.run(&wallet, command, input, Some((moment, at))).code.is_none();
+                if killed {
+                    kills += 1;
+                    // The file goes on by itself, if it came to know its programme; a new one begins again.
+                    let again = stage.run(&wallet, &["restore"], "", None);
+                    if again.code != Some(0) {
+                        assert!(
+                            from_words && ["not-enrolled", "file-unreadable"].contains(&&*again.error().1),
+                            "{again:?}"
+                        );
+                        drop(std::fs::remove_file(&path));
+                        stage.run(&wallet, command, input, None).json();
+                    }
+                }
+                let shown = stage.aid.wallet(&wallet, &["show"], "", None).json();
+                assert_eq!(units(&shown["collect"][0]["units"]), household(1), "{wallet}");
+                assert_eq!((units(&shown["draw"]), shown["drawn"].as_u64()), (BTreeMap::new(), Some(1)), "{wallet}");
+                if !killed {
+                    break;
+                }
+                assert!(at < 30, "{wallet}: it does not come to an end");
+            }
+            assert!(kills > 0, "{moment:?}");
+        }
+    }
+}
+
+/// Gifts and cards that are killed at every save, on the giver's and the taker's side: each voucher is with one of them or on its
+/// way, and in the end the taker redeems all of them, once.
+#[test]
+fn gifts_and_cards_killed_at_any_save_lose_and_double_nothing() {
+    let (mut stage, _) = Stage::new(2, &[]);
+    let slip = stage.aid.slip_of(&stage.aid.prepared.codes[1], TicketKind::Enrol, &stage.issuer.url());
+    stage.aid.make("giver");
+    stage.aid.wallet("giver", &["enrol"], &slip, None).json();
+    stage.aid.wallet("giver", &["draw", "--site", "1"], "", None).json();
+    stage.aid.make("taker");
+    let other = stage.aid.slip_of(&stage.aid.prepared.codes[0], TicketKind::Enrol, &stage.issuer.url());
+    stage.aid.wallet("taker", &["enrol"], &other, None).json();
+    let held = |wallet: &str| units_held(&stage.aid, wallet);
+    let (all, nothing) = (household(1), BTreeMap::new());
+    let mut last = String::new();
+    for (point, at) in
+        ["vault-save", "vault-rename", "vault-saved"].into_iter().flat_map(|point| [(point, 1), (point, 2)])
+    {
+        let case = format!("{point}-{at}");
+        let [giver, taker] = ["giver", "taker"].map(|of| {
+            let wallet = format!("{of}-{case}");
+            std::fs::copy(stage.aid.path(of), stage.aid.path(&wallet)).unwrap();
+            wallet
+        });
+        let fault = format!("{point}:{at}");
+        let run = |wallet: &str, command: &[&str], input: &str, fault: Option<&str>| {
+            let path = stage.aid.path(wallet);
+            let arguments = [&["--json", "--wallet", path.to_str().unwrap()], command].concat();
+            aid::run_with(&arguments, input, fault, &[("ANNONA_CARD_PIN", "2468")])
+        };
+        // Killed before it was packed, it is given anew; afterwards its codes are shown again.
+        run(&giver, &["give"], "", Some(&fault));
+        let gift = run(&giver, &["give", "--again", "1"], "", None);
+        let gift = if gift.code == Some(0) { gift } else { run(&giver, &["give"], "", None) }.json();
+        let codes: Vec<&str> = gift["codes"].as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
+        assert_eq!(held(&giver), nothing, "{case}");
+        run(&taker, &["take"], &codes.join("\n"), Some(&fault));
+        run(&taker, &["take"], &codes.join("\n"), None).json();
+        assert_eq!(held(&taker), all, "{case}");
+        if run(&giver, &["give", "--done", "1"], "", Some(&fault)).code.is_none() {
+            let again = run(&giver, &["give", "--done", "1"], "", None);
+            assert!(again.code == Some(0) || again.error().1 == "no-parcel", "{case}: {again:?}");
+        }
+        assert_eq!(run(&giver, &["unpack", "1"], "", None).error().1, "no-parcel", "{case}");
+
+        // And back by a card.
+        let card = stage.aid.path(&format!("{case}.card"));
+        let card = card.to_str().unwrap();
+        let write = ["card", "write", card, "--work-factor", "2", "--site", "1"];
+        if run(&taker, &write, "", Some(&fault)).code.is_none() && held(&taker) == nothing {
+            // Packed: on the card or not, it is taken back and written again.
+            let unpacked = run(&taker, &["unpack", "1"], "", None);
+            assert!(unpacked.code == Some(0) || unpacked.error().1 == "no-parcel", "{case}: {unpacked:?}");
+        }
+        if held(&taker) != nothing {
+            run(&taker, &write, "", None).json();
+        }
+        assert_eq!(held(&taker), nothing, "{case}");
+        run(&giver, &["card", "read", card], "", Some(&fault));
+        run(&giver, &["card", "read", card], "", None).json();
+        assert_eq!(held(&giver), all, "{case}");
+        assert_eq!(run(&giver, &["card", "show", card], "", None).json()["held"], 0, "{case}");
+        last = giver;
+    }
+    // All of them are copies of the same vouchers: the site takes them once, and hands over once.
+    stage.open_site();
+    let url = stage.site.as_ref().unwrap().1.url();
+    let redeem = ["redeem", "--site", "1", "--site-url", &*url];
+    stage.aid.wallet(&last, &redeem, "", None).json();
+    assert_eq!(received(&stage.aid, &last), all);
+    let stale = stage.aid.wallet("giver", &redeem, "", None).json();
+    assert_eq!(stale["visit"]["outcome"], "accepted-before");
+    let (server, _) = stage.site.take().unwrap();
+    let [handed, owed, _] = close_site(&server);
+    assert_eq!((handed.into_iter().collect(), owed.len()), (all, 0));
+}
+
+fn units_held(aid: &Aid, wallet: &str) -> BTreeMap<u64, u64> {
+    let shown = aid.wallet(wallet, &["show"], "", None).json();
+    shown["collect"].as_array().unwrap().first().map(|place| units(&place["units"])).unwrap_or_default()
 }
 
 /// What a ticket's household is due in the first round: an amend counts from the next one.

@@ -155,6 +155,36 @@ fn a_changed_passphrase_opens_and_the_old_one_does_not() {
     assert_eq!(mode(&copy), 0o600);
 }
 
+/// While a vault rests others use the file; it wakes without the passphrase, to what the file holds by then.
+#[test]
+fn a_resting_vault_lets_others_in_and_wakes_to_what_they_did() {
+    let folder = folder();
+    let path = folder.path().join("wallet");
+    let mut vault = create(&path, b"state");
+    vault.save(b"one").unwrap();
+    let resting = vault.rest();
+    {
+        let (mut other, state) = open(&path).unwrap();
+        assert_eq!(state, b"one");
+        assert!(matches!(resting.wake(), Err(VaultError::Locked(_))));
+        other.save(b"two").unwrap();
+    }
+    let (mut vault, state) = resting.wake().unwrap();
+    assert_eq!((&state[..], vault.saves()), (&b"two"[..], 3));
+    assert!(matches!(open(&path), Err(VaultError::Locked(_))));
+    vault.save(b"three").unwrap();
+    drop(vault);
+    assert_eq!(open(&path).unwrap().1, b"three");
+    // Under another passphrase it does not wake.
+    let (mut other, state) = Vault::open(&path, &words("123456")).unwrap();
+    other.change_passphrase(&words("654321"), QUICK, &state).unwrap();
+    drop(other);
+    assert!(matches!(resting.wake(), Err(VaultError::Passphrase(_))));
+    assert!(!format!("{resting:?}").contains("AGE-SECRET-KEY"));
+    fs::write(&path, b"annona-vault 1\n").unwrap();
+    assert!(matches!(resting.wake(), Err(VaultError::Truncated { .. })));
+}
+
 #[test]
 fn a_save_that_fails_keeps_what_was_there() {
     let folder = folder();

@@ -18,9 +18,10 @@ use annona_protocol::{
     wire::Message as _,
 };
 use annona_transport::{Client, Options, Server};
+use annona_vault::Resting;
 use annona_wallet::{
-    Agent, AgentError, Backoff, Choice, Endpoint, Handover, HttpLink, Link, LinkError, Persist, Restored, Resumed,
-    Task, Wallet, WalletError,
+    Agent, AgentError, Backoff, Choice, Endpoint, Handover, HttpLink, Link, LinkError, Manner, Persist, Restored,
+    Resumed, Task, Wallet, WalletError,
 };
 use rand::rngs::SysRng;
 use rand_core::UnwrapErr;
@@ -32,7 +33,7 @@ use super::{
     names::{Amount, find_line, find_site},
     screen::Screen,
 };
-use crate::state::{Crowd, Membership};
+use crate::state::{Crowd, Membership, State};
 
 /// A wallet that can ask servers.
 pub(super) struct Holder {
@@ -275,6 +276,44 @@ impl Holder {
         Ok(self.agent.draw(&view, keys, &mut self.rng)?)
     }
 
+    /// Plans draws of one voucher each, of everything or of some units of lines, and makes the plan durable.
+    pub(super) fn start_singles(
+        &mut self,
+        round: Round,
+        site: SiteId,
+        asked: &[Amount],
+        manner: Manner,
+    ) -> Result<(), Problem> {
+        let view = self.programme.in_force(round)?;
+        let asked = units_of(&view, asked)?;
+        Ok(self.agent.start_singles(&view, site, &asked, manner, &mut self.rng)?)
+    }
+
+    /// Makes the next of them; gives how many are left.
+    pub(super) fn draw_single(&mut self, round: Round) -> Result<usize, AgentError> {
+        let view = self.programme.in_force(round).map_err(WalletError::from)?;
+        self.agent.draw_single(&view, &mut self.rng)
+    }
+
+    /// Forgets them: they are all made, or no more wanted.
+    pub(super) fn drop_singles(&mut self) -> Result<(), Problem> {
+        self.agent.wallet_mut().drop_singles();
+        Ok(self.agent.save()?)
+    }
+
+    /// Closes the file until [`Holder::wake`]; the PIN is not kept.
+    pub(super) fn rest(self) -> Resting {
+        let Self { agent, stored, .. } = self;
+        drop(agent);
+        Rc::into_inner(stored).expect("only the agent had it besides").into_inner().vault.rest()
+    }
+
+    /// Opens the file again, with whatever was done to it meanwhile. It asks nobody for news.
+    pub(super) fn wake(desk: &Desk, resting: &Resting) -> Result<Self, Problem> {
+        let (vault, state) = resting.wake()?;
+        Self::known(desk, Stored { vault, state: State::decode(&state)? }, At::default())
+    }
+
     pub(super) fn swap(&mut self, round: Round, old: &[Mark], new: KeyCounts) -> Result<usize, Problem> {
         let view = self.programme.in_force(round)?;
         Ok(self.agent.swap(&view, old, new, &mut self.rng)?)
@@ -410,23 +449,28 @@ pub(super) fn round(programme: &Programme, asked: Option<Round>) -> Result<Round
 
 /// The keys of some units of lines at a site.
 pub(super) fn keys_of(view: &InForce<'_>, site: SiteId, asked: &[Amount]) -> Result<KeyCounts, Problem> {
-    let mut units: BTreeMap<LineId, u64> = BTreeMap::new();
-    for amount in asked {
-        let sum = units.entry(find_line(view.header, &amount.line)?).or_default();
-        *sum = sum.saturating_add(amount.units);
-    }
     let mut list = KeyCounts::new();
-    for (line, units) in units {
+    for (line, units) in units_of(view, asked)? {
         let fits = |entry: &annona_protocol::programme::KeyEntry| {
             (entry.id.line, entry.id.round, entry.id.site, entry.id.slot) == (line, view.round, Some(site), None)
         };
         let all = (0u32..).zip(view.programme.keys()).filter(|(_, entry)| fits(entry));
         let keys: Vec<KeyIndex> = all.map(|(at, _)| KeyIndex(at)).collect();
-        let change = make_change(view, &keys, Units(units));
-        list.extend(change.ok_or(WalletError::Change { line, units: Units(units) })?);
+        let change = make_change(view, &keys, units);
+        list.extend(change.ok_or(WalletError::Change { line, units })?);
     }
     list.sort_unstable();
     Ok(list)
+}
+
+/// Units by line.
+fn units_of(view: &InForce<'_>, asked: &[Amount]) -> Result<BTreeMap<LineId, Units>, Problem> {
+    let mut units: BTreeMap<LineId, Units> = BTreeMap::new();
+    for amount in asked {
+        let sum = units.entry(find_line(view.header, &amount.line)?).or_insert(Units(0));
+        sum.0 = sum.0.saturating_add(amount.units);
+    }
+    Ok(units)
 }
 
 /// The programme of the announcement in the file.

@@ -16,6 +16,7 @@ mod gift;
 mod holder;
 mod names;
 mod new;
+mod pace;
 mod pin;
 mod print;
 mod problem;
@@ -93,6 +94,12 @@ enum Command {
     /// Uses a ticket: its text comes from --ticket-fd, from standard input, or from the terminal.
     Enrol(enrol::Enrol),
     /// Draws vouchers for what is due in this round.
+    ///
+    /// The issuer's public log shows which vouchers were drawn together, and a household of a rare size can be known by that. In one draw
+    /// of everything, which is the default, you are among the households that are due exactly the same: one message, little traffic.
+    /// With --uniform every draw is of one voucher, of the same value for large and small households: a draw then tells nothing of its
+    /// household. That helps where many draw so, and spread over a time with --within: at once, the server sees one address draw so many
+    /// vouchers in a row.
     Draw(draw::Draw),
     /// What can be collected, where and until when; needs no network.
     Show(show::Show),

@@ -237,8 +237,9 @@ impl Problem {
             "unreached" | "no-end" | "log-missing" | "restore-later" | "qr-nothing" | "qr-missing" => LATER,
             "code-invalid" | "log-false" | "receipt-false" | "no-visit" | "no-parcel" | "refused" | "answer-false"
             | "contradiction" | "nothing-to-redeem" | "nothing-owed" | "uncovered" | "voucher-not-free"
-            | "visit-open" | "pending" | "refresh-due" | "already-enrolled" | "qr-answer" | "qr-not-asked"
-            | "quote-false" | "quote-manifest" | "quote-programme" | "quote-site" | "small-crowd" | "crowd-unknown" => {
+            | "draws-left" | "words-too-few" | "visit-open" | "pending" | "refresh-due" | "already-enrolled"
+            | "qr-answer" | "qr-not-asked" | "quote-false" | "quote-manifest" | "quote-programme" | "quote-site"
+            | "small-crowd" | "crowd-unknown" => {
                 REFUSED
             }
             _ => CANNOT,
@@ -316,6 +317,7 @@ impl Problem {
             Self::SmallCrowd(crowd) => (String::new(), (*crowd).into()),
             Self::QuoteSite(site) => (String::new(), site.0.into()),
             Self::UnknownSite(name) | Self::NoAddress(name) | Self::UnknownLine(name) => (name.clone(), nothing),
+            Self::Agent(AgentError::Wallet(error)) | Self::Wallet(error) => of_counts(error),
             Self::NoChange { line, units } => (line.clone(), (*units).into()),
             _ => (String::new(), nothing),
         }
@@ -332,6 +334,15 @@ impl Problem {
             next = cause.source();
         }
         text
+    }
+}
+
+/// How many draws, and how many of them recovery words bring back.
+fn of_counts(error: &WalletError) -> (String, FluentValue<'static>) {
+    match error {
+        WalletError::WordsFew { draws, covered } => (covered.to_string(), (*draws).into()),
+        WalletError::ManyDraws { draws } => (String::new(), (*draws).into()),
+        _ => (String::new(), FluentValue::from(0)),
     }
 }
 
@@ -406,6 +417,9 @@ pub(super) fn of_wallet(error: &WalletError) -> &'static str {
         WalletError::RefreshDue => "refresh-due",
         WalletError::Uncovered => "uncovered",
         WalletError::VoucherNotFree => "voucher-not-free",
+        WalletError::DrawsLeft => "draws-left",
+        WalletError::ManyDraws { .. } => "draws-too-many",
+        WalletError::WordsFew { .. } => "words-too-few",
         WalletError::NothingToRedeem => "nothing-to-redeem",
         WalletError::VisitOpen => "visit-open",
         WalletError::NoParcel => "no-parcel",
@@ -435,6 +449,8 @@ pub(crate) const CODES: &[&str] = &[
     "contradiction",
     "copied",
     "crowd-unknown",
+    "draws-left",
+    "draws-too-many",
     "envelope-damaged",
     "file-cut-off",
     "file-damaged",
@@ -527,6 +543,7 @@ pub(crate) const CODES: &[&str] = &[
     "words-alone",
     "words-count",
     "words-together",
+    "words-too-few",
     "words-unknown",
     "words-unread",
     "wrong-passphrase",

@@ -1,10 +1,11 @@
 //! `annona-wallet resume`.
 
-use annona_wallet::{AgentError, Event};
+use annona_wallet::{AgentError, Event, Singles};
 use serde_json::Value;
 
 use super::{
     Desk, Done, Problem, Report,
+    draw::draw_single,
     holder::{At, Holder},
     redeem::tell,
     show::{self, task},
@@ -15,7 +16,7 @@ pub(super) fn run(desk: &mut Desk) -> Done {
     let mut holder = Holder::known(desk, stored, At::default())?;
     let done = holder.resume().map_err(Problem::Agent)?;
     let mut report = Report::default();
-    if done.is_empty() {
+    if done.is_empty() && holder.wallet().singles().is_none() {
         report.line(desk.say("resume-nothing", &[]));
     }
     let mut list: Vec<Value> = Vec::new();
@@ -35,9 +36,35 @@ pub(super) fn run(desk: &mut Desk) -> Done {
         list.push(entry);
     }
     report.set("resumed", list);
+    let rest = singles(desk, &mut holder, worst == 0, &mut report);
+    if let Err(problem) = rest {
+        report.line(problem.told(desk));
+        report.set("draws_error", problem.value());
+        worst = worst.max(problem.exit());
+    }
+    report.set("draws_left", holder.wallet().singles().map_or(0, Singles::left));
     show::unfinished(desk, holder.wallet(), &mut report);
     report.end_with(worst);
     Ok(report)
+}
+
+/// Goes on with uniform draws, unless they were to be spread over a time: that is asked for anew, with `draw`.
+fn singles(desk: &Desk, holder: &mut Holder, go_on: bool, report: &mut Report) -> Result<(), Problem> {
+    let Some((round, spread)) = holder.wallet().singles().map(|it| (it.round(), it.manner().spread)) else {
+        return Ok(());
+    };
+    let left = |holder: &Holder| holder.wallet().singles().map_or(0, Singles::left);
+    while go_on && !spread && left(holder) > 0 {
+        draw_single(holder, round)?;
+    }
+    if left(holder) > 0 {
+        report.line(desk.say("resume-singles-left", &[("count", left(holder).into())]));
+        return Ok(());
+    }
+    let made = holder.wallet().singles().map_or(0, Singles::made);
+    holder.drop_singles()?;
+    report.line(desk.say("resume-singles", &[("count", made.into())]));
+    Ok(())
 }
 
 fn outcome(desk: &Desk, holder: &Holder, event: &Event, report: &mut Report) -> &'static str {

@@ -381,3 +381,26 @@ visit-alike = Draws that brought at least what this visit shows to { $site } in 
 visit-alike-unknown = How many others could show what this visit shows is not known. Run `annona-wallet check` before a visit.
 error-crowd-unknown = No `check` has looked at all these vouchers yet, so nothing was shown. Run `annona-wallet check` first.
 error-small-crowd = Only { $number } draws brought what this visit would show, so nothing was shown. Show less with --part, or ask for fewer with --hide-among.
+drawn-singles =
+    { $count ->
+        [one] One draw of one voucher is done, for { $site }, round { $round }.
+       *[other] { $count } draws of one voucher each are done, for { $site }, round { $round }.
+    }
+singles-at-once =
+    { $count ->
+        [one] It went out at once.
+       *[other] They went out in a row: each looks like anybody's, but the agency's server saw one address draw { $count } times. Next time spread them with `--within`.
+    }
+resume-singles =
+    { $count ->
+        [one] The draw of one voucher is done.
+       *[other] All { $count } draws of one voucher each are done.
+    }
+resume-singles-left =
+    { $count ->
+        [one] One draw of one voucher is left. Go on with the same `annona-wallet draw --uniform`.
+       *[other] { $count } draws of one voucher each are left. Go on with the same `annona-wallet draw --uniform`.
+    }
+error-draws-left = Draws of one voucher each are left from before. Go on with the same `annona-wallet draw --uniform`, or draw what is left in this way with `--instead`.
+error-draws-too-many = That would be { $number } draws. Draw less at once, with `--line`.
+error-words-too-few = That is { $number } more draws of this round, and your recovery words bring back { $about }. Draw less with `--line`, draw without `--uniform`, or say `--beyond-words`: what goes beyond is lost if the telephone is lost, and with it what you could draw later.

@@ -307,14 +307,14 @@ check-no-witness = Le programme est à la version { $version }. Il nomme { $numb
 check-issuer = Le registre public de l’agence est entier : { $number } entrées.
 check-crowd =
     { $count ->
-        [one] À { $site }, tour { $round } : { $count } ménage a tiré ce que vous avez.
-       *[other] À { $site }, tour { $round } : { $count } ménages, dont vous, ont tiré au moins ce que vous avez. Une visite vous cache parmi eux.
+        [one] À { $site }, distribution { $round } : { $count } ménage a retiré ce que vous avez.
+       *[other] À { $site }, distribution { $round } : { $count } ménages, dont vous, ont retiré au moins ce que vous avez. Une visite vous cache parmi eux.
     }
 check-small-crowd =
     { $count ->
-        [0] À { $site }, tour { $round } : aucun retrait n’a apporté à lui seul tout ce que vous avez. Faites plusieurs visites, avec peu de bons chacune.
-        [one] À { $site }, tour { $round } : vous seul avez tiré ce que vous avez. Qui lit le registre public peut suivre cette visite.
-       *[other] À { $site }, tour { $round } : { $count } ménages seulement, dont vous, ont tiré au moins ce que vous avez. Faites plusieurs visites, avec peu de bons chacune.
+        [0] À { $site }, distribution { $round } : aucun retrait n’a apporté à lui seul tout ce que vous avez. Faites plusieurs visites, avec peu de bons chacune.
+        [one] À { $site }, distribution { $round } : vous seul avez tiré ce que vous avez. Qui lit le registre public peut suivre cette visite.
+       *[other] À { $site }, distribution { $round } : { $count } ménages seulement, dont vous, ont retiré au moins ce que vous avez. Faites plusieurs visites, avec peu de bons chacune.
     }
 check-receipts = { $site } : { $count } reçus sont dans son registre public, { $number } attendent.
 check-no-log = { $site } : son registre ne peut être vérifié ({ $reason }).
@@ -348,7 +348,7 @@ show-card =
        *[other] { $count } bons ne sont pas arrivés sur leur carte. Reprenez-les avec `annona-wallet unpack { $number }` et réécrivez la carte.
     }
 
-words-uncovered = Vos mots de secours rendent ce qui a été fait jusqu’ici, et rien de plus du tour { $round }. Dès le prochain tour, ils rendent tout à nouveau.
+words-uncovered = Vos mots de secours rendent ce qui a été fait jusqu’ici, et rien de plus du distribution { $round }. Dès le prochain tour, ils rendent tout à nouveau.
 
 qr-scan-quote = Scannez le carré du guichet.
 qr-shown = Présentez ces carrés au guichet, l’un après l’autre :
@@ -373,11 +373,34 @@ error-quote-manifest = Le guichet suit d’autres règles que celles que ce port
 error-quote-programme = Ce guichet est d’un autre programme.
 error-quote-site = Ce guichet est d’un autre point : le numéro { $number }. Donnez --site si vous voulez y retirer.
 
-show-alike = Retraits qui ont apporté au moins ce que vous avez pour { $site } au tour { $round } : { $count }. C’est ce que disait le registre public de l’agence, long de { $number } entrées, lors de votre dernier `check`.
+show-alike = Retraits qui ont apporté au moins ce que vous avez pour { $site } à la distribution { $round } : { $count }. C’est ce que disait le registre public de l’agence, long de { $number } entrées, lors de votre dernier `check`.
 show-same = Retraits qui ont demandé exactement cela : { $number }.
 crowd-few = C’est peu : qui lit le registre public peut trouver quelle visite est la vôtre. Faites plusieurs visites, avec peu de bons chacune, grâce à --part.
 crowd-few-part = C’est peu : qui lit le registre public peut trouver quelle visite est la vôtre. Faites plusieurs visites : { $about } seul correspond à { $count } retraits.
-visit-alike = Retraits qui ont apporté au moins ce que cette visite montre à { $site } au tour { $round }, selon votre dernier `check` : { $count }.
+visit-alike = Retraits qui ont apporté au moins ce que cette visite montre à { $site } à la distribution { $round }, selon votre dernier `check` : { $count }.
 visit-alike-unknown = On ne sait pas combien d’autres pourraient montrer ce que cette visite montre. Lancez `annona-wallet check` avant une visite.
 error-crowd-unknown = Aucun `check` n’a encore porté sur tous ces bons : rien n’a été montré. Lancez d’abord `annona-wallet check`.
 error-small-crowd = Seuls { $number } retraits ont apporté ce que cette visite montrerait : rien n’a été montré. Montrez moins avec --part, ou demandez moins avec --hide-among.
+drawn-singles =
+    { $count ->
+        [one] Un retrait d’un bon est fait, pour { $site }, distribution { $round }.
+       *[other] { $count } retraits d’un bon chacun sont faits, pour { $site }, distribution { $round }.
+    }
+singles-at-once =
+    { $count ->
+        [one] Il est parti tout de suite.
+       *[other] Ils sont partis à la suite : chacun ressemble à celui de n’importe qui, mais le serveur de l’agence a vu une adresse retirer { $count } fois. La prochaine fois, étalez-les avec `--within`.
+    }
+resume-singles =
+    { $count ->
+        [one] Le retrait d’un bon est fait.
+       *[other] Les { $count } retraits d’un bon chacun sont faits.
+    }
+resume-singles-left =
+    { $count ->
+        [one] Il reste un retrait d’un bon. Continuez avec la même commande `annona-wallet draw --uniform`.
+       *[other] Il reste { $count } retraits d’un bon chacun. Continuez avec la même commande `annona-wallet draw --uniform`.
+    }
+error-draws-left = Il reste des retraits d’un bon chacun d’une fois précédente. Continuez avec la même commande `annona-wallet draw --uniform`, ou retirez le reste de cette façon-ci avec `--instead`.
+error-draws-too-many = Cela ferait { $number } retraits. Retirez moins à la fois, avec `--line`.
+error-words-too-few = Il y aurait encore { $number } retraits de cette distribution, et vos mots de secours en rendent { $about }. Retirez moins avec `--line`, retirez sans `--uniform`, ou dites `--beyond-words` : ce qui va au-delà est perdu si le téléphone est perdu, et avec cela ce que vous pourriez retirer plus tard.

@@ -119,18 +119,9 @@ impl Aid {
 
     /// Stops the issuer and counts what its log has: enrolments, roll-overs, draws, swaps, amends.
     pub(crate) fn logged(&mut self) -> [usize; 5] {
-        self.close_batch();
-        self.issuer.stop();
-        let service = self.prepared.issuer.open(&passphrase(), None).unwrap();
-        let entries: Vec<Vec<u8>> = service
-            .store()
-            .read(|connection| {
-                connection.prepare("SELECT entry FROM entries ORDER BY at")?.query_map([], |row| row.get(0))?.collect()
-            })
-            .unwrap();
         let mut counts = [0; 5];
-        for entry in entries {
-            match IssuerLeaf::decode(&entry).unwrap() {
+        for leaf in self.leaves() {
+            match leaf {
                 IssuerLeaf::Enrol(_) => counts[0] += 1,
                 IssuerLeaf::RollOver(_) => counts[1] += 1,
                 IssuerLeaf::Draw(_) => counts[2] += 1,
@@ -140,6 +131,20 @@ impl Aid {
             }
         }
         counts
+    }
+
+    /// Stops the issuer, and gives what its log has.
+    pub(crate) fn leaves(&mut self) -> Vec<IssuerLeaf> {
+        self.close_batch();
+        self.issuer.stop();
+        let service = self.prepared.issuer.open(&passphrase(), None).unwrap();
+        let entries: Vec<Vec<u8>> = service
+            .store()
+            .read(|connection| {
+                connection.prepare("SELECT entry FROM entries ORDER BY at")?.query_map([], |row| row.get(0))?.collect()
+            })
+            .unwrap();
+        entries.iter().map(|entry| IssuerLeaf::decode(entry).unwrap()).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod parcels;
 mod restore;
+mod singles;
 mod visits;
 mod world;
 
@@ -429,8 +430,13 @@ fn bytes_that_are_no_wallet_are_refused() {
     }
     assert!(Wallet::decode(&[&bytes[..], &[0]].concat()).is_err());
     let mut newer = bytes.clone();
-    newer[0] = 2;
+    newer[0] = 3;
     let error = Wallet::decode(&newer).unwrap_err();
-    assert_eq!(error, annona_wallet::WalletFileError::Format { found: 2 });
+    assert_eq!(error, annona_wallet::WalletFileError::Format { found: 3 });
+    // The format before ended where the single draws stand, which are none here.
+    let mut older = bytes[..bytes.len() - 1].to_vec();
+    older[0] = 1;
+    assert!(*Wallet::decode(&older).unwrap().encode() == bytes[..]);
+    assert!(Wallet::decode(&older[..older.len() - 1]).is_err());
     assert_eq!(format!("{again:?}"), "Wallet(redacted)");
 }

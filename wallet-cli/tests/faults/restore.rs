@@ -10,14 +10,14 @@ use super::*;
 const SEED: [u8; 32] = [7; 32];
 
 /// A new wallet with these words.
-fn with_words(world: &World, seed: &[u8; 32]) -> Disk {
+pub(crate) fn with_words(world: &World, seed: &[u8; 32]) -> Disk {
     let mut wallet = Wallet::new(world.programme().id());
     wallet.set_words(seed).unwrap();
     Disk::new(wallet.encode().to_vec().into())
 }
 
 /// Restores what the log has.
-fn restore(world: &World, disk: &Disk) -> Result<Restored, RestoreError> {
+pub(crate) fn restore(world: &World, disk: &Disk) -> Result<Restored, RestoreError> {
     // Slots are given out once their batch is closed.
     let size: usize = world.logged().iter().sum();
     let wire = Wire::new(&world.issuer, None, 30);

@@ -118,6 +118,11 @@ impl World {
     }
 }
 
+/// What the issuer's log has.
+pub(crate) fn entries(world: &World) -> Vec<Vec<u8>> {
+    parties::entries(world.issuer.store())
+}
+
 /// The first site.
 pub(crate) struct Site {
     home: PathBuf,
