@@ -75,7 +75,7 @@ receipts-erased =
     }
 receipts-exported =
     { $count ->
-        [one] Un reçu a été écrit dans le fichier. Qui le lit voit ce qui a été retiré, où et à quel tour. Donnez-le à un auditeur ou à un bureau des plaintes en qui vous avez confiance, puis effacez-le.
+        [one] Un reçu a été écrit dans le fichier. Qui le lit voit ce qui a été retiré, où et à quelle distribution. Donnez-le à un auditeur ou à un bureau des plaintes en qui vous avez confiance, puis effacez-le.
        *[other] { $count } reçus ont été écrits dans le fichier. Qui le lit voit qu’un seul ménage a retiré tout cela, où et à quels tours. Donnez-le à un auditeur ou à un bureau des plaintes en qui vous avez confiance, puis effacez-le.
     }
 
@@ -348,7 +348,7 @@ show-card =
        *[other] { $count } bons ne sont pas arrivés sur leur carte. Reprenez-les avec `annona-wallet unpack { $number }` et réécrivez la carte.
     }
 
-words-uncovered = Vos mots de secours rendent ce qui a été fait jusqu’ici, et rien de plus du distribution { $round }. Dès le prochain tour, ils rendent tout à nouveau.
+words-uncovered = Vos mots de secours rendent ce qui a été fait jusqu’ici, et rien de plus de la distribution { $round }. Dès la prochaine distribution, ils rendent tout à nouveau.
 
 qr-scan-quote = Scannez le carré du guichet.
 qr-shown = Présentez ces carrés au guichet, l’un après l’autre :
