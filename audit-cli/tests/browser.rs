@@ -173,6 +173,13 @@ fn the_page_opens_from_a_file_without_an_error_or_a_request() {
         browser.screenshot(390, "light", &folder.join(format!("{name}-narrow.png")));
         let fits = "document.documentElement.scrollWidth <= document.documentElement.clientWidth";
         assert_eq!(browser.evaluate(fits), true, "{name} fits a narrow window");
+        // Paper does not scroll: 180 mm are 680 pixels.
+        browser.call("Emulation.setEmulatedMedia", json!({"media": "print"}));
+        let paper = json!({"width": 680, "height": 1000, "deviceScaleFactor": 1, "mobile": false});
+        browser.call("Emulation.setDeviceMetricsOverride", paper);
+        let whole = "[...document.querySelectorAll('.wide, .chart')].every(e => e.scrollWidth <= e.clientWidth)";
+        assert_eq!(browser.evaluate(whole), true, "{name}: no table is cut off on paper");
+        browser.call("Emulation.setEmulatedMedia", json!({"media": ""}));
         let printed = browser.call("Page.printToPDF", json!({"preferCSSPageSize": true, "printBackground": false}));
         let pdf = folder.join(format!("{name}.pdf"));
         write_base64(&printed["data"], &pdf);

@@ -13,7 +13,7 @@ use std::{
 
 use annona_audit::print;
 use annona_protocol::{
-    audit::{Names, Note, Report, Totals},
+    audit::{Names, Note, Report, SiteTotals, Totals},
     ids::{LineId, ProgrammeId, Round, SiteId, Units},
 };
 use story::{STORY, folder, run, stderr, stdout};
@@ -222,8 +222,7 @@ fn the_name_of_a_file_moves_no_cursor() {
 
 fn named(name: &str) -> Report {
     let mut totals = Totals::default();
-    let mut row = annona_protocol::audit::SiteTotals::default();
-    row.redeemed = Units(4);
+    let row = SiteTotals { redeemed: Units(4), ..SiteTotals::default() };
     totals.sites.insert((Round(1), SiteId(1), LineId(1)), row);
     Report {
         programme: ProgrammeId([1; 32]),

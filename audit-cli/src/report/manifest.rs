@@ -52,8 +52,11 @@ pub struct ManifestFacts {
     versions: Vec<(ManifestHash, Header)>,
     in_force: BTreeMap<Round, usize>,
     /// What vouchers of the key list are worth, and where they are good.
-    keys: BTreeMap<(LineId, Round), BTreeSet<(Option<SiteId>, u32)>>,
+    keys: BTreeMap<(LineId, Round), GoodAt>,
 }
+
+/// Values of vouchers, each with the site where they are good; nothing is any site.
+type GoodAt = BTreeSet<(Option<SiteId>, u32)>;
 
 impl ManifestFacts {
     /// Reads the control leaves of the issuer's log, a bundle at a time, and the key list. Versions count as far as the chain

@@ -418,7 +418,7 @@ fn stock(document: &Document, out: &mut String) {
     if rows.is_empty() {
         return;
     }
-    let amount = |amount: Option<i128>, none: &str| amount.map_or(none.to_owned(), |amount| Amount(amount).to_string());
+    let amount = |amount: Option<i128>, none: &str| amount.map_or(none.to_owned(), |amount| grouped(Amount(amount)));
     let place = |row: &StockRow| match row.round {
         Some(round) => format!("{}, round {round}", row.item),
         None => row.item.clone(),
@@ -453,7 +453,9 @@ fn stock(document: &Document, out: &mut String) {
         } else {
             (row.vouchers, "(x)")
         };
-        value.map_or(none.to_owned(), |value| format!("{} {}", Amount(value), crate::report::clean(&row.measure)))
+        value.map_or(none.to_owned(), |value| {
+            format!("{} {}", grouped(Amount(value)), crate::report::clean(&row.measure))
+        })
     };
     push(
         out,
@@ -486,12 +488,20 @@ fn stock(document: &Document, out: &mut String) {
                 row.round.map_or("all".to_owned(), |round| round.to_string()),
                 amount(row.sheet, if row.withheld { "(x)" } else { "not on it" }),
                 amount(row.vouchers, "(x)"),
-                amount(row.difference(), "(x)").replace('-', "\u{2212}"),
+                amount(row.difference(), "(x)"),
                 name(&row.measure)
             ),
         );
     }
     out.push_str("</tbody></table></div>\n</section>\n");
+}
+
+/// An amount with its thousands apart.
+fn grouped(amount: Amount) -> String {
+    let text = amount.to_string();
+    let (sign, text) = text.strip_prefix('-').map_or(("", text.as_str()), |text| ("\u{2212}", text));
+    let (whole, part) = text.split_at(text.find('.').unwrap_or(text.len()));
+    format!("{sign}{}{part}", whole.parse().map_or(whole.to_owned(), |whole| figure(Some(whole))))
 }
 
 fn notes(document: &Document, out: &mut String) {
