@@ -36,9 +36,9 @@ use harness::{
     site_id,
 };
 
-/// Everybody, with a round that was opened and closed at both sites.
+/// Everybody, with a round that was opened and closed at every site.
 fn net() -> Net {
-    let net = Net::start(prepare(Plan { tickets: 1, rounds: 1, advance: 0 }), 2, 17);
+    let net = Net::start(prepare(Plan { tickets: 1, rounds: 1, advance: 0 }), 3, 17);
     net.open_sites(1);
     for site in &net.sites {
         site.supervise("/operator/close-round", &[]).unwrap();
@@ -60,12 +60,11 @@ fn port(party: &Party) -> String {
 }
 
 /// Mirrors from these origins: the issuer's, then the sites'.
-fn run(net: &Net, folder: &Path, origins: [String; 3], proxy: Option<String>) -> Outcome {
-    let [issuer, north, south] = origins;
+fn run(net: &Net, folder: &Path, origins: &[String], proxy: Option<String>) -> Outcome {
     let options = Options {
         programme: net.id(),
-        issuer: Some(issuer),
-        sites: vec![(site_id(0), north), (site_id(1), south)],
+        issuer: Some(origins[0].clone()),
+        sites: (0..).map(site_id).zip(origins[1..].iter().cloned()).collect(),
         folders: Vec::new(),
         transport: annona_transport::Options { socks_proxy: proxy, ..annona_transport::Options::default() },
         recheck: false,
@@ -78,7 +77,7 @@ fn run(net: &Net, folder: &Path, origins: [String; 3], proxy: Option<String>) ->
 /// The mirror has every log, and an audit has nothing to say against it.
 fn assert_whole(net: &Net, folder: &Path, outcome: &Outcome) {
     assert!(outcome.faults.is_empty() && outcome.unreached.is_empty(), "{outcome:?}");
-    assert_eq!(outcome.logs.len(), 3, "{outcome:?}");
+    assert_eq!(outcome.logs.len(), 4, "{outcome:?}");
     assert!(outcome.logs.iter().all(|log| log.size > 0), "{outcome:?}");
     let report = verify_folder(folder, net.id(), &Verify::default(), &|_| {}).unwrap();
     assert_eq!(report.findings, []);
@@ -145,19 +144,19 @@ fn a_mirror_over_tls_and_through_a_proxy() {
     net.parties().for_each(with_tls);
     let home = tempfile::tempdir().unwrap();
     let parties: Vec<&Party> = net.parties().collect();
-    let origins = |host: &str| [0, 1, 2].map(|at| format!("https://{host}:{}", port(parties[at])));
+    let origins = |host: &str| [0, 1, 2, 3].map(|at| format!("https://{host}:{}", port(parties[at])));
 
     let folder = home.path().join("tls");
-    let outcome = run(&net, &folder, origins("127.0.0.1"), None);
+    let outcome = run(&net, &folder, &origins("127.0.0.1"), None);
     assert_whole(&net, &folder, &outcome);
     // Again: nothing is new.
-    let again = run(&net, &folder, origins("127.0.0.1"), None);
+    let again = run(&net, &folder, &origins("127.0.0.1"), None);
     assert!(again.added.is_empty() && again.logs.iter().all(|log| log.before == log.size), "{again:?}");
 
     // Names that nobody but the proxy can resolve: no name is asked for beside it.
     let folder = home.path().join("proxy");
     let (proxy, asked) = socks();
-    let outcome = run(&net, &folder, origins("annona.invalid"), Some(proxy));
+    let outcome = run(&net, &folder, &origins("annona.invalid"), Some(proxy));
     assert_whole(&net, &folder, &outcome);
     let asked = asked.lock().unwrap();
     for party in &parties {
@@ -168,16 +167,17 @@ fn a_mirror_over_tls_and_through_a_proxy() {
 
     // The sites' addresses exchanged: each shows a key that is not its log's, and nothing is taken from either.
     let folder = home.path().join("wrong");
-    let [issuer, north, south] = origins("127.0.0.1");
-    let outcome = run(&net, &folder, [issuer, south, north], None);
+    let mut exchanged = origins("127.0.0.1");
+    exchanged.swap(1, 2);
+    let outcome = run(&net, &folder, &exchanged, None);
     assert!(outcome.faults.is_empty(), "{outcome:?}");
     assert_eq!(outcome.unreached.len(), 2, "{outcome:?}");
-    assert_eq!(outcome.logs.iter().map(|log| log.log.as_str()).collect::<Vec<_>>(), ["issuer"]);
+    assert_eq!(outcome.logs.iter().map(|log| log.log.as_str()).collect::<Vec<_>>(), ["issuer", "site-3"]);
     // A plain address of a server that speaks TLS gives nothing either, and the others are copied.
-    let plain = format!("http://127.0.0.1:{}", port(parties[1]));
-    let [issuer, _, south] = origins("127.0.0.1");
-    let outcome = run(&net, &home.path().join("plain"), [issuer, plain, south], None);
-    assert_eq!((outcome.unreached.len(), outcome.logs.len()), (1, 2), "{outcome:?}");
+    let mut plain = origins("127.0.0.1");
+    plain[1] = format!("http://127.0.0.1:{}", port(parties[1]));
+    let outcome = run(&net, &home.path().join("plain"), &plain, None);
+    assert_eq!((outcome.unreached.len(), outcome.logs.len()), (1, 3), "{outcome:?}");
 }
 
 /// A site signs a receipt and logs nothing. What the household's wallet writes convinces an auditor who has the programme's id, and
@@ -203,8 +203,8 @@ fn a_wallet_proves_a_broken_receipt_to_an_auditor() {
     let versions: Vec<_> = announcement.versions.iter().map(|version| version.leaf.clone()).collect();
 
     let folder = tempfile::tempdir().unwrap();
-    let origins = [net.issuer.proxy.url(), net.sites[0].proxy.url(), net.sites[1].proxy.url()];
-    assert_whole(&net, folder.path(), &run(&net, folder.path(), origins, None));
+    let origins: Vec<String> = net.parties().map(|party| party.proxy.url()).collect();
+    assert_whole(&net, folder.path(), &run(&net, folder.path(), &origins, None));
     let judged = |paper: &Paper| Desk::open(folder.path(), net.id(), [paper]).unwrap().judge(paper).state;
     // The round is closed, so that its first batch is or will never be; a later one of the round may still be thought of.
     let mut proven = 0;
