@@ -154,15 +154,17 @@ fn carry(mut client: TcpStream, asked: &Mutex<Vec<String>>) -> io::Result<()> {
         client.read_exact(&mut bytes)?;
         Ok(bytes)
     }
-    let methods = exact(&mut client, 2u8)?[1];
-    exact(&mut client, methods)?;
-    // A password a connection, so that a proxy of Tor's gives each a way of its own.
-    client.write_all(&[5, 2])?;
-    let user = exact(&mut client, 2u8)?[1];
-    exact(&mut client, user)?;
-    let password = exact(&mut client, 1u8)?[0];
-    exact(&mut client, password)?;
-    client.write_all(&[1, 0])?;
+    let count = exact(&mut client, 2u8)?[1];
+    if exact(&mut client, count)?.contains(&2) {
+        client.write_all(&[5, 2])?;
+        let user = exact(&mut client, 2u8)?[1];
+        exact(&mut client, user)?;
+        let password = exact(&mut client, 1u8)?[0];
+        exact(&mut client, password)?;
+        client.write_all(&[1, 0])?;
+    } else {
+        client.write_all(&[5, 0])?;
+    }
     let mut exact = |length: u8| exact(&mut client, length);
     let head = exact(4)?;
     let name = match head[3] {
