@@ -382,7 +382,7 @@ fn a_log_that_is_not_here_accuses_nobody() {
     let receipt = promise(&lost, 1, 1, key()).encode();
     let note = fs::read_to_string(world.path("published/logs/site-1/checkpoint")).unwrap();
     let cut = note.trim_end().rfind('\n').unwrap() + 1;
-    world.file("published/logs/site-1/checkpoint", note[..cut].as_bytes());
+    world.file("published/logs/site-1/checkpoint", &note.as_bytes()[..cut]);
     assert_eq!(world.says(&receipt), said_is("unavailable", 2));
     assert_eq!(world.omission(&receipt).0, Some(2));
     world.file("published/logs/site-1/checkpoint", note.as_bytes());
