@@ -1,8 +1,8 @@
 //! `annona-audit report` and `stock` on real folders: exit status, what each output says, and what none of them says.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-mod story;
 mod sample;
+mod story;
 
 use std::{
     collections::BTreeSet,
@@ -13,9 +13,9 @@ use std::{
 
 use annona_audit::report::{Document, Protection, html, json, manifest::ManifestFacts, stock, text};
 use annona_protocol::{audit::testing::Block, ids::SiteId, log::leaf::SiteLeaf};
-use story::{STORY, folder, run, stderr, stdout};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use serde_json::Value;
+use story::{STORY, folder, run, stderr, stdout};
 
 /// A folder in which a site signed a forged voucher.
 fn forged() -> tempfile::TempDir {

@@ -259,7 +259,11 @@ impl<'a> Granted<'a> {
         Self {
             opened: claims
                 .into_iter()
-                .map(|Claimed { opening, members, lots, .. }| Opened { opening, members, lots: lots.into_keys().collect() })
+                .map(|Claimed { opening, members, lots, .. }| Opened {
+                    opening,
+                    members,
+                    lots: lots.into_keys().collect(),
+                })
                 .collect(),
             unopened,
             closes: control.rounds.iter().filter_map(|(round, span)| Some((*round, span.close?))).collect(),
@@ -324,8 +328,8 @@ impl<'a> Granted<'a> {
         let unopened = self.unopened.iter().filter(|((class, _), _)| class.drawn <= round);
         let unopened = unopened.map(|((class, lot), members)| {
             let until = round.min(class.expires);
-            let each = accrued(line, since(class), until, |form| form.maximum(self.schema))
-                + self.start(class, *lot, line.id);
+            let each =
+                accrued(line, since(class), until, |form| form.maximum(self.schema)) + self.start(class, *lot, line.id);
             each.saturating_mul(members.before(close))
         });
         opened.chain(unopened).fold(0, i128::saturating_add)

@@ -144,13 +144,7 @@ impl<'a> LogView<'a> {
 
     /// Checks the checkpoint against the manifest's key and witnesses, and the entries against the checkpoint. `witnesses` are
     /// those of each version that may decide, the newest first.
-    pub(super) fn check_checkpoint(
-        &self,
-        note: &[u8],
-        key: &LogKey,
-        witnesses: &[Witnesses],
-        findings: &mut Findings,
-    ) {
+    pub(super) fn check_checkpoint(&self, note: &[u8], key: &LogKey, witnesses: &[Witnesses], findings: &mut Findings) {
         let mut results = witnesses.iter().map(|of_version| verify_checkpoint(note, key, of_version));
         let newest = results.next().expect("a genesis was read");
         let checkpoint = match results.fold(newest, Result::or) {

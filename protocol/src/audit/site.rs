@@ -159,12 +159,7 @@ impl<'a> SiteLog<'a> {
     }
 
     /// Checks what the site stated of each round; `stated` are the rounds that its logs stated before.
-    pub(super) fn check_statements(
-        &self,
-        control: &Control,
-        stated: &mut BTreeSet<Round>,
-        findings: &mut Findings,
-    ) {
+    pub(super) fn check_statements(&self, control: &Control, stated: &mut BTreeSet<Round>, findings: &mut Findings) {
         for Stated { at, statement, root } in &self.statements {
             let terms = &statement.content;
             let round = terms.place.round;

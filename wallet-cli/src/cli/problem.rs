@@ -239,9 +239,7 @@ impl Problem {
             | "contradiction" | "nothing-to-redeem" | "nothing-owed" | "uncovered" | "voucher-not-free"
             | "draws-left" | "words-too-few" | "visit-open" | "pending" | "refresh-due" | "already-enrolled"
             | "qr-answer" | "qr-not-asked" | "quote-false" | "quote-manifest" | "quote-programme" | "quote-site"
-            | "small-crowd" | "crowd-unknown" => {
-                REFUSED
-            }
+            | "small-crowd" | "crowd-unknown" => REFUSED,
             _ => CANNOT,
         }
     }

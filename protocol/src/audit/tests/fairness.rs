@@ -30,10 +30,7 @@ fn a_site_whose_pack_leaves_a_swap_out_is_not_accused() {
     let at = logged(&published, 0, &redeemed.unwrap());
     assert_eq!(
         rows(&report),
-        [
-            (Check::PackSwapped, ISSUER, Some(freeze)),
-            (Check::SwappedAndRedeemed, Party::Voucher, at.first().copied())
-        ]
+        [(Check::PackSwapped, ISSUER, Some(freeze)), (Check::SwappedAndRedeemed, Party::Voucher, at.first().copied())]
     );
 }
 
@@ -106,7 +103,10 @@ fn an_old_copy_of_the_issuers_log_accuses_no_site() {
 }
 
 /// What a site lost its log after: `split` blocks are in the first log, the others in the second.
-fn with_two_logs(split: usize, edit: impl FnOnce(&mut Vec<Block<SiteLeaf>>, &mut Vec<Block<SiteLeaf>>)) -> (Published, Report) {
+fn with_two_logs(
+    split: usize,
+    edit: impl FnOnce(&mut Vec<Block<SiteLeaf>>, &mut Vec<Block<SiteLeaf>>),
+) -> (Published, Report) {
     use crate::{fixture::*, programme::LogKey, signature::PublicKey};
     let fixture = &STORY.fixture;
     let key = ed25519_dalek::SigningKey::from_bytes(&[41; 32]);
@@ -159,7 +159,8 @@ fn later_enrolments_do_not_make_good_an_overdrawn_round() {
         draft.issuer.retain(|block| !matches!(block, Block::Batch(_, events) if events.is_empty()));
     });
     let past: Vec<_> = report.findings.iter().filter(|finding| finding.check == Check::DrawnPastGranted).collect();
-    let units = |line: LineId| past.iter().filter(|found| found.line == Some(line)).map(|found| found.units.0).sum::<u64>();
+    let units =
+        |line: LineId| past.iter().filter(|found| found.line == Some(line)).map(|found| found.units.0).sum::<u64>();
     assert!(past.iter().all(|finding| (finding.party, finding.round) == (ISSUER, Some(Round(1)))), "{past:?}");
     assert_eq!([units(FOOD), units(INFANT), units(CASH)], [12, 1, 90]);
 }
@@ -174,7 +175,8 @@ fn a_slip_is_voided_in_its_own_round() {
         let statement = north.remove(1);
         north.insert(2, statement);
         let mut of_rounds = batches(north);
-        let owed = of_rounds[0].iter().find_map(|leaf| if let SiteLeaf::Owed(owed) = leaf { Some(owed.holder) } else { None });
+        let owed =
+            of_rounds[0].iter().find_map(|leaf| if let SiteLeaf::Owed(owed) = leaf { Some(owed.holder) } else { None });
         let leaf = SiteLeaf::OwedVoided(OwedVoidedLeaf { holder: owed.unwrap() });
         of_rounds[1].retain(|leaf| !matches!(leaf, SiteLeaf::Collected(_)));
         of_rounds[1].push(leaf.clone());
