@@ -181,6 +181,28 @@ fn what_is_left_is_gone_on_with_or_drawn_in_another_way() {
     assert_eq!(held(&aid, "instead"), due(2));
 }
 
+/// A list of a round that was closed is given up; the next round's is drawn as usual, with the cash that was left.
+#[test]
+fn a_list_of_a_closed_round_is_given_up() {
+    let aid = office::open_office(2, 3, &[]).0;
+    joined(&aid, "wallet", 1);
+    assert_eq!(aid.wallet("wallet", &UNIFORM, "", Some("vault-saved:11")).code, None);
+    aid.next_round(1);
+    let closed = aid.wallet("wallet", &UNIFORM, "", None).error();
+    assert_eq!(closed, (1, "refused".into(), "round-not-open".into()));
+    let before = units(&aid.wallet("wallet", &["show", "--round", "1"], "", None).json()["collect"][0]["units"]);
+    let drawn = aid.wallet("wallet", &UNIFORM, "", None).json();
+    assert_eq!((&drawn["round"], &drawn["rolled_over"]), (&2.into(), &true.into()));
+    let shown = aid.wallet("wallet", &["show"], "", None).json();
+    let collect = shown["collect"].as_array().unwrap();
+    let second = collect.iter().find(|place| place["round"] == 2).unwrap();
+    let mut due = due(1);
+    // Cash of both rounds, less what was drawn of the first.
+    due.insert(4, 2 * 22 - before.get(&4).copied().unwrap_or_default());
+    assert_eq!(units(&second["units"]), due);
+    assert_eq!(units(&shown["draw"]), BTreeMap::new());
+}
+
 /// Recovery words bring so many draws back: more are not made without a word.
 #[test]
 fn more_draws_than_words_bring_back_are_refused() {

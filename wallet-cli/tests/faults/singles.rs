@@ -280,3 +280,27 @@ fn a_refresh_does_not_push_a_draw_beyond_the_words() {
     let found = restore::with_words(&world, &[7; 32]);
     assert_eq!(restore::restore(&world, &found).unwrap().vouchers, state(&disk).vouchers().len());
 }
+
+/// A copy that drew the list leaves nothing of it to the other one, which restores first.
+#[test]
+fn a_list_that_a_copy_drew_is_given_up_by_a_restore() {
+    let world = World::new();
+    let disk = restore::with_words(&world, &[7; 32]);
+    let (view, wire) = (world.view(), Wire::new(&world.issuer, None, 3));
+    enrolled(&world, &disk, &wire);
+    let three = BTreeMap::from([(FOOD, Units(3))]);
+    agent(&disk, &wire).start_singles(&view, NORTH, &three, Manner::default(), &mut rng(4)).unwrap();
+    let copy = Disk::new(disk.borrow().clone().into());
+    drawn_singly(&mut agent(&copy, &wire), &world, &three, 5).unwrap();
+
+    let late = drawn_singly(&mut agent(&disk, &wire), &world, &three, 6);
+    assert!(matches!(late, Err(AgentError::Refused(_))), "{late:?}");
+    assert_eq!(state(&disk).singles().map(Singles::left), Some(3));
+    let copied = drawn_singly(&mut agent(&disk, &wire), &world, &three, 7);
+    assert!(matches!(copied, Err(AgentError::Wallet(WalletError::Copied))), "{copied:?}");
+    let restored = restore::restore(&world, &disk).unwrap();
+    assert_eq!((restored.vouchers, restored.credential), (3, true));
+    assert!(state(&disk).singles().is_none());
+    assert_eq!(held(&view, &state(&disk))[&(NORTH.0, FOOD)], 3);
+    assert_eq!(world.logged(), [1, 1, 3, 0]);
+}
