@@ -1,10 +1,16 @@
 //! Rows of a CSV file or of a workbook's first sheet, one at a time.
 
-use std::{borrow::Cow, io::Cursor};
+use std::{
+    borrow::Cow,
+    io::{Cursor, Read as _},
+};
 
 use calamine::{DataRef, Reader as _, Xlsx};
 
-use super::problem::ImportError;
+use zeroize::Zeroizing;
+use zip::ZipArchive;
+
+use super::{MAX_BYTES, MAX_CASES, problem::ImportError};
 use crate::caseload::{BYTE_ORDER_MARK, Lines, Reason, Rows};
 
 /// A cell.
@@ -72,6 +78,7 @@ pub(super) fn csv(content: &[u8], take: Take<'_>) -> Result<(), ImportError> {
 const MAX_COLUMNS: usize = 16_384;
 
 pub(super) fn workbook(content: &[u8], take: Take<'_>) -> Result<(), ImportError> {
+    unpacks(content).ok_or(ImportError::Workbook)?;
     let mut book: Xlsx<_> = Xlsx::new(Cursor::new(content)).map_err(|_| ImportError::Workbook)?;
     let first = book.sheet_names().first().cloned().ok_or(ImportError::Workbook)?;
     let mut reader = book.worksheet_cells_reader(&first).map_err(|_| ImportError::Workbook)?;
@@ -90,6 +97,61 @@ pub(super) fn workbook(content: &[u8], take: Take<'_>) -> Result<(), ImportError
         }
     }
     gathered.finish(u32::MAX, take).map(|_| ())
+}
+
+/// The most parts of a workbook, and shared strings.
+const MAX_PARTS: usize = 1000;
+const MAX_STRINGS: u64 = 32 * MAX_CASES as u64;
+
+/// Unpacks every part within bounds before the reader of workbooks does: what a part says of its own size is not believed. All
+/// are UTF-8 without control characters, as every spreadsheet program writes them, so that the number of strings for which
+/// space is set aside can be read here as the reader reads it.
+fn unpacks(content: &[u8]) -> Option<()> {
+    let mut archive = ZipArchive::new(Cursor::new(content)).ok()?;
+    let mut left = MAX_BYTES;
+    for at in 0..Some(archive.len()).filter(|parts| *parts <= MAX_PARTS)? {
+        let mut part = archive.by_index(at).ok()?;
+        let name = part.name().ok()?.to_ascii_lowercase();
+        // Whole from the start, so that no copy is left where it grew.
+        let size = usize::try_from(Some(part.size()).filter(|size| *size <= left)?).ok()?;
+        let mut bytes = Zeroizing::new(Vec::new());
+        bytes.try_reserve_exact(size).ok()?;
+        part.by_ref().take(size as u64).read_to_end(&mut bytes).ok()?;
+        // More than it says, or another checksum.
+        if part.read(&mut [0]).ok()? != 0 {
+            return None;
+        }
+        left -= bytes.len() as u64;
+        if name.ends_with(".xml") || name.ends_with(".rels") {
+            let text = std::str::from_utf8(&bytes).ok()?;
+            let control = |byte: u8| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r');
+            if text.bytes().any(control) || !declares_little(text) {
+                return None;
+            }
+        }
+    }
+    Some(())
+}
+
+/// Whether the part declares no more shared strings, and numbers no row higher, than a workbook can have.
+fn declares_little(text: &str) -> bool {
+    text.match_indices('=').all(|(at, _)| {
+        let before = text[..at].trim_end();
+        let name = before.rfind(|c: char| !c.is_alphanumeric() && !matches!(c, ':' | '-' | '_' | '.'));
+        let most = match &before[name.map_or(0, |end| end + before[end..].chars().next().map_or(1, char::len_utf8))..] {
+            "uniqueCount" => MAX_STRINGS,
+            "r" => u64::from(u32::MAX / 2),
+            _ => return true,
+        };
+        let rest = text[at + 1..].trim_start();
+        let quoted =
+            |quote: char| rest.strip_prefix(quote).and_then(|rest| rest.split_once(quote)).map(|(value, _)| value);
+        let value = quoted('"').or_else(|| quoted('\'')).unwrap_or_default().trim().trim_start_matches('+');
+        // What is no number is none to the reader either.
+        !value.bytes().all(|byte| byte.is_ascii_digit())
+            || value.is_empty()
+            || value.parse().is_ok_and(|value: u64| value <= most)
+    })
 }
 
 /// A row while its cells come in.

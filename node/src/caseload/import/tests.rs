@@ -156,6 +156,46 @@ fn a_workbooks_cells_are_named() {
     assert!(text.contains("\n  row 2, column B (expires): is a date or time"), "{text}");
 }
 
+/// A workbook with one of its parts replaced.
+fn with_part(part: &str, content: &[u8]) -> Vec<u8> {
+    let good = workbook(|sheet| {
+        sheet.write(0, 0, "case_id").unwrap();
+    });
+    let mut archive = zip::ZipArchive::new(std::io::Cursor::new(good)).unwrap();
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for at in 0..archive.len() {
+        let mut old = archive.by_index(at).unwrap();
+        let name = old.name().unwrap().into_owned();
+        writer.start_file(&name, zip::write::SimpleFileOptions::default()).unwrap();
+        if name == part {
+            std::io::Write::write_all(&mut writer, content).unwrap();
+        } else {
+            std::io::copy(&mut old, &mut writer).unwrap();
+        }
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+/// A workbook from elsewhere does not kill the office: it has space set aside for 10^18 strings, or counts rows too far.
+#[test]
+fn hostile_workbooks_are_refused() {
+    let main = "xmlns=\"http://schemas.openxmlformats.org/spreadsheetml/2006/main\"";
+    let strings = |count: &str| format!("<sst {main} {count}><si><t>case_id</t></si></sst>");
+    let part = "xl/sharedStrings.xml";
+    let read = |content: &[u8]| import(with_part(part, content)).unwrap_err();
+    assert!(matches!(read(strings("uniqueCount=\"1\"").as_bytes()), ImportError::MissingColumns { row: 1, .. }));
+    for count in
+        ["uniqueCount=\"1000000000000000000\"", "uniqueCount = '+99999999999'", "uniqueCount=\"99999999999999999999\""]
+    {
+        assert!(matches!(read(strings(count).as_bytes()), ImportError::Workbook), "{count}");
+        let wide: Vec<u8> = strings(count).encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(matches!(read(&[&[0xff, 0xfe], &wide[..]].concat()), ImportError::Workbook), "{count}");
+    }
+    let sheet = format!("<worksheet {main}><sheetData><row r=\"4294967295\"/><row/></sheetData></worksheet>");
+    let content = with_part("xl/worksheets/sheet1.xml", sheet.as_bytes());
+    assert!(matches!(import(content), Err(ImportError::Workbook)));
+}
+
 #[test]
 fn broken_workbooks_are_refused() {
     let good = workbook(|sheet| {
