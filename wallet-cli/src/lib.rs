@@ -39,7 +39,7 @@ pub use agent::{Agent, AgentError, Link, LinkError, Persist, Resumed};
 pub use backoff::Backoff;
 pub use error::WalletError;
 pub use http::HttpLink;
-pub use logs::{Drawn, Kept, LogError, WholeLog};
+pub use logs::{Drawn, Kept, LogError, WholeLog, covering};
 pub use outgoing::{Endpoint, Event, Handover, Next, Outgoing, Refusal, Task};
 pub use pace::Pace;
 pub use parcel::{Medium, Parcel};

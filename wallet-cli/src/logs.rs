@@ -153,27 +153,11 @@ impl Drawn {
         self.lists.get(&keys.iter().copied().collect()).copied().unwrap_or_default()
     }
 
-    /// How many households at most can hold these vouchers at once: the crowd in which a visit that shows them hides. Draws of several
-    /// vouchers count if they brought at least these. Draws of one voucher each may be anybody's, together: they count as often as they
-    /// make up these vouchers. What came partly in the one way and partly in the other counts for nothing, as if nobody else had it.
-    pub fn covering(&self, shown: &BTreeMap<KeyIndex, u32>) -> usize {
-        if shown.is_empty() {
-            return self.lists.values().sum();
-        }
-        let is_single = |list: &BTreeMap<KeyIndex, u32>| list.values().sum::<u32>() == 1;
-        let covers = |list: &BTreeMap<KeyIndex, u32>| shown.iter().all(|(key, count)| list.get(key) >= Some(count));
-        let whole = self.lists.iter().filter(|(list, _)| !is_single(list) && covers(list)).map(|(_, count)| count);
-        let singles = |key: &KeyIndex| self.lists.get(&BTreeMap::from([(*key, 1)])).copied().unwrap_or_default();
-        let parts = shown.iter().filter(|(_, count)| **count > 0);
-        let made_up = parts.map(|(key, count)| singles(key) / *count as usize).min().unwrap_or_default();
-        whole.sum::<usize>() + made_up
-    }
-
-    /// Draws by what they brought of the vouchers that are held, and how many they are: enough to know the crowd of any part of
-    /// them. Draws that brought none are left out.
+    /// Draws of several vouchers by what they brought of those that are held, and how many they are. Draws that brought none are
+    /// left out.
     pub fn within(&self, held: &BTreeMap<KeyIndex, u32>) -> BTreeMap<BTreeMap<KeyIndex, u32>, usize> {
         let mut all = BTreeMap::<_, usize>::new();
-        for (list, draws) in &self.lists {
+        for (list, draws) in self.lists.iter().filter(|(list, _)| !is_single(list)) {
             let part = |(key, count): (&KeyIndex, &u32)| Some((*key, *list.get(key)?.min(count)));
             let brought: BTreeMap<KeyIndex, u32> = held.iter().filter_map(part).collect();
             if !brought.is_empty() {
@@ -182,6 +166,34 @@ impl Drawn {
         }
         all
     }
+
+    /// Draws of one voucher each, of the keys that are held.
+    pub fn singly(&self, held: &BTreeMap<KeyIndex, u32>) -> BTreeMap<KeyIndex, usize> {
+        let draws = |key: &KeyIndex| Some((*key, *self.lists.get(&BTreeMap::from([(*key, 1)]))?));
+        held.keys().filter_map(draws).collect()
+    }
+}
+
+/// Whether a draw asked for one voucher.
+fn is_single(list: &BTreeMap<KeyIndex, u32>) -> bool {
+    list.values().sum::<u32>() == 1
+}
+
+/// How many households at most can hold these vouchers at once: the crowd in which a visit that shows them hides. Draws of several
+/// vouchers ([`Drawn::within`]) count if they brought at least these. Draws of one voucher each ([`Drawn::singly`]) may be anybody's,
+/// together: they count as often as they make up these vouchers. What came partly in the one way and partly in the other counts for
+/// nothing, as if nobody else had it.
+pub fn covering<'a>(
+    shown: &BTreeMap<KeyIndex, u32>,
+    within: impl IntoIterator<Item = (&'a BTreeMap<KeyIndex, u32>, u64)>,
+    singly: &BTreeMap<KeyIndex, u64>,
+) -> u64 {
+    let covers = |list: &BTreeMap<KeyIndex, u32>| shown.iter().all(|(key, count)| list.get(key) >= Some(count));
+    let whole = within.into_iter().filter(|(list, _)| covers(list)).map(|(_, draws)| draws);
+    let draws = |key: &KeyIndex| singly.get(key).copied().unwrap_or_default();
+    let parts = shown.iter().filter(|(_, count)| **count > 0);
+    let made_up = parts.map(|(key, count)| draws(key) / u64::from(*count)).min().unwrap_or_default();
+    whole.fold(made_up, u64::saturating_add)
 }
 
 impl Wallet {
@@ -206,8 +218,11 @@ mod tests {
         Drawn { lists: lists.iter().map(|(keys, count)| (list(keys), *count)).collect(), swapped: 0 }
     }
 
-    fn crowd(drawn: &Drawn, shown: &[(u32, u32)]) -> usize {
-        drawn.covering(&shown.iter().map(|(key, count)| (KeyIndex(*key), *count)).collect())
+    fn crowd(drawn: &Drawn, shown: &[(u32, u32)]) -> u64 {
+        let shown = shown.iter().map(|(key, count)| (KeyIndex(*key), *count)).collect();
+        let (within, singly) = (drawn.within(&shown), drawn.singly(&shown));
+        let singly = singly.into_iter().map(|(key, draws)| (key, draws as u64)).collect();
+        covering(&shown, within.iter().map(|(list, draws)| (list, *draws as u64)), &singly)
     }
 
     #[test]

@@ -43,8 +43,10 @@ pub(crate) struct Crowd {
     pub(crate) held: BTreeMap<KeyIndex, u32>,
     /// How many draws asked for exactly these; nothing once some of them are gone.
     pub(crate) same: Option<u64>,
-    /// Draws by what they brought of these, with their number.
+    /// Draws of several vouchers by what they brought of these, with their number.
     pub(crate) draws: Vec<(BTreeMap<KeyIndex, u32>, u64)>,
+    /// How many draws asked for one voucher of these keys and nothing else.
+    pub(crate) singly: BTreeMap<KeyIndex, u64>,
 }
 
 /// Of each key at most so many as there are in another list.
@@ -66,6 +68,7 @@ impl Crowd {
                 *draws.entry(brought).or_default() += count;
             }
         }
+        self.singly.retain(|key, _| left.contains_key(key));
         (self.held, self.same, self.draws) = (left, None, draws.into_iter().collect());
     }
 }
@@ -179,6 +182,7 @@ mod tests {
                 held: BTreeMap::from([(KeyIndex(3), 2)]),
                 same: Some(30),
                 draws: vec![(BTreeMap::from([(KeyIndex(3), 1)]), 40), (BTreeMap::from([(KeyIndex(3), 2)]), 31)],
+                singly: BTreeMap::from([(KeyIndex(3), 12)]),
             }],
         }
     }
@@ -210,6 +214,7 @@ mod tests {
                 (keys(&[(1, 1)]), 7),
                 (keys(&[(2, 1)]), 8),
             ],
+            singly: BTreeMap::from([(KeyIndex(1), 3), (KeyIndex(2), 2)]),
         };
         let kept = |held: &[(u32, u32)]| {
             let mut crowd = whole.clone();
@@ -220,8 +225,9 @@ mod tests {
         assert_eq!(kept(&[(1, 3), (2, 1), (3, 1)]), whole);
         let part = kept(&[(1, 1), (3, 1)]);
         assert_eq!((&part.held, part.same, &part.draws), (&keys(&[(1, 1)]), None, &vec![(keys(&[(1, 1)]), 18)]));
+        assert_eq!(part.singly, BTreeMap::from([(KeyIndex(1), 3)]));
         let none = kept(&[(3, 1)]);
-        assert!(none.held.is_empty() && none.draws.is_empty());
+        assert!(none.held.is_empty() && none.draws.is_empty() && none.singly.is_empty());
     }
 
     #[test]

@@ -60,13 +60,15 @@ pub(super) fn find(issuer: &WholeLog, (round, site): Place, held: Keys) -> Resul
     let mut draws: Vec<(Keys, u64)> = kinds.collect();
     draws.sort_by_key(|(brought, draws)| Reverse((*brought == held, *draws)));
     draws.truncate(MAX_KINDS);
-    Ok(Crowd { round, site, log: issuer.checkpoint().size(), held, same, draws })
+    let singly = drawn.singly(&held).into_iter().map(|(key, draws)| (key, draws as u64)).collect();
+    Ok(Crowd { round, site, log: issuer.checkpoint().size(), held, same, draws, singly })
 }
 
-/// How many draws brought at least these vouchers; nothing if the check did not look at all of them.
+/// Of how many draws these vouchers may be; nothing if the check did not look at all of them.
 pub(super) fn covering(crowd: &Crowd, keys: &Keys) -> Option<u64> {
-    let is_in = |list: &Keys| keys.iter().all(|(key, count)| list.get(key) >= Some(count));
-    is_in(&crowd.held).then(|| crowd.draws.iter().filter(|(brought, _)| is_in(brought)).map(|(_, draws)| draws).sum())
+    let is_known = keys.iter().all(|(key, count)| crowd.held.get(key) >= Some(count));
+    let draws = crowd.draws.iter().map(|(brought, draws)| (brought, *draws));
+    is_known.then(|| annona_wallet::covering(keys, draws, &crowd.singly))
 }
 
 /// The places of a message about a crowd.
