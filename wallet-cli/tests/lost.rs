@@ -121,7 +121,10 @@ fn a_check_reads_the_public_logs() {
     };
     assert_eq!((&before["witnesses"], &before["crowds"][0]["crowd"]), (&1.into(), &1.into()));
     redeem(&aid, "wallet", &site, &["--part", "food=2"]);
-    let waiting = aid.wallet("wallet", &["check"], "", None).json();
+    let waiting = aid.wallet("wallet", &["receipts", "verify"], "", None).json();
+    let checked = aid.wallet("wallet", &["check"], "", None).json();
+    assert!(waiting.as_object().unwrap().keys().eq(checked.as_object().unwrap().keys()));
+    assert_eq!(waiting["sites"], checked["sites"]);
     assert_eq!((&waiting["sites"][0]["included"], &waiting["broken"]), (&0.into(), &0.into()));
     site.supervise("/operator/close-batch?insist=true", &[], b"");
     let deadline = Instant::now() + PATIENCE;

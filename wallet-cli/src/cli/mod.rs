@@ -122,7 +122,13 @@ enum Command {
     /// Am I safe? Reads the public logs: the programme, its witnesses, receipts kept or broken, the crowd that a visit hides in.
     Check(check::Check),
     /// What was redeemed.
-    Receipts(receipts::Receipts),
+    #[command(name = "receipts", args_conflicts_with_subcommands = true)]
+    Kept {
+        #[command(flatten)]
+        list: receipts::Receipts,
+        #[command(subcommand)]
+        then: Option<Verify>,
+    },
     /// Goes on with everything that was not answered.
     Resume,
     /// Addresses of sites.
@@ -136,6 +142,12 @@ enum Command {
     Completions(files::Completions),
     /// Writes the manual's pages into a folder.
     Man(files::Man),
+}
+
+#[derive(Subcommand)]
+enum Verify {
+    /// Holds receipts against the public logs: each is proven to be kept, or convicts its site. The same as `check`.
+    Verify(check::Check),
 }
 
 /// Runs a command and says what came of it.
@@ -161,7 +173,8 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Swap(command) => command.run(&mut desk),
         Command::Amend(command) => command.run(&mut desk),
         Command::Check(command) => command.run(&mut desk),
-        Command::Receipts(command) => command.run(&mut desk),
+        Command::Kept { list, then: None } => list.run(&mut desk),
+        Command::Kept { then: Some(Verify::Verify(command)), .. } => command.run(&mut desk),
         Command::Resume => resume::run(&mut desk),
         Command::Site(command) => command.run(&mut desk),
         Command::Pin(command) => command.run(&mut desk),
