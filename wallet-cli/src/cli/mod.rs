@@ -129,8 +129,8 @@ enum Command {
     /// Am I safe? Reads the public logs: the programme, its witnesses, receipts kept or broken, the crowd that a visit hides in.
     Check(check::Check),
     /// What was redeemed.
-    #[command(args_conflicts_with_subcommands = true)]
-    Receipts {
+    #[command(name = "receipts", args_conflicts_with_subcommands = true)]
+    Kept {
         #[command(flatten)]
         list: receipts::Receipts,
         #[command(subcommand)]
@@ -180,8 +180,8 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Swap(command) => command.run(&mut desk),
         Command::Amend(command) => command.run(&mut desk),
         Command::Check(command) => command.run(&mut desk),
-        Command::Receipts { list, then: None } => list.run(&mut desk),
-        Command::Receipts { then: Some(Verify::Verify(command)), .. } => command.run(&mut desk),
+        Command::Kept { list, then: None } => list.run(&mut desk),
+        Command::Kept { then: Some(Verify::Verify(command)), .. } => command.run(&mut desk),
         Command::Resume => resume::run(&mut desk),
         Command::Site(command) => command.run(&mut desk),
         Command::Pin(command) => command.run(&mut desk),
