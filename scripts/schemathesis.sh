@@ -18,8 +18,8 @@ if ! "$tool" --version 2>/dev/null | grep -qF " $version"; then
         cannot_go_on "Schemathesis $version cannot be installed from PyPI. Check the network and try again."
 fi
 
-# With the profile of the tests, whose dependencies are built already.
-cargo build --quiet --locked --profile test -p annona-node --example throwaway
+# With the profile and the features of the tests, whose dependencies are built already.
+cargo build --quiet --locked --profile test --workspace --example throwaway
 
 folder=$(mktemp -d)
 # The servers run until their standard input ends, which is until this script ends, however it does.
