@@ -74,7 +74,7 @@ impl Told {
         let site = |at: usize| newest.site(site_id(at)).unwrap().logs.last().unwrap().clone();
         // What was logged is published a moment later.
         published(&net.issuer, &newest.issuer_log, newest, |log| {
-            log.drawn(ROUND).unwrap().covering(&BTreeMap::new()) == 1
+            log.drawn(ROUND).unwrap().draws() == 1
         });
         for (at, party) in net.sites.iter().enumerate() {
             let leaves = if at == 0 { 3 } else { 1 };

@@ -148,6 +148,11 @@ pub struct Drawn {
 }
 
 impl Drawn {
+    /// How many draws there were.
+    pub fn draws(&self) -> usize {
+        self.lists.values().sum()
+    }
+
     /// How many draws asked for exactly these keys.
     pub fn same(&self, keys: &[(KeyIndex, u32)]) -> usize {
         self.lists.get(&keys.iter().copied().collect()).copied().unwrap_or_default()
