@@ -123,8 +123,8 @@ impl Balance<'_, '_> {
             if let (Some(excess @ 1..), Some(entry)) = (count.checked_sub(signed), self.control.programme.key(*key)) {
                 let (round, line) = (entry.id.round, entry.id.line);
                 let units = Units(excess.saturating_mul(entry.id.value.into()));
-                // Until its close, draws of a round may wait in an open batch, or be in a newer copy of the log.
-                if self.control.is_closed(round) {
+                // Until it is over, draws of a round may wait in an open batch, or be in a newer copy of the log.
+                if self.control.over(round).is_some() {
                     self.findings.push(self.issuer.finding(Check::MintedPastDraws).round(round).stake(line, units));
                 } else {
                     let sum = awaited.entry((round, line)).or_default();

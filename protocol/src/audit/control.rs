@@ -220,9 +220,24 @@ impl Control {
         self.rounds.keys().any(|round| self.sites_with_keys(*round).contains(&site))
     }
 
-    /// Whether a round is closed: no draw of it can follow.
-    pub(super) fn is_closed(&self, round: Round) -> bool {
-        self.rounds.get(&round).is_some_and(|span| span.close.is_some())
+    /// Where a round is over, whether it was closed or not: at its close, or where a round opens that may not open beside it
+    /// ([6.4-M5]). Otherwise who never closes a round would never answer for it.
+    pub(super) fn over(&self, round: Round) -> Option<u64> {
+        let span = self.rounds.get(&round)?;
+        let beside = round.0.saturating_add(self.programme.latest().policy.advance);
+        let opens = self.rounds.iter().filter(|(other, _)| other.0 > beside).map(|(_, span)| span.open);
+        span.close.or_else(|| opens.min())
+    }
+
+    /// Where all rounds that are open until a round are over.
+    pub(super) fn all_over(&self, until: Round) -> Option<u64> {
+        let over: Option<Vec<u64>> = self.rounds.range(..=until).map(|(round, _)| self.over(*round)).collect();
+        over?.into_iter().max()
+    }
+
+    /// Whether a round that is not open here may be one that a newer copy of the issuer's log opens.
+    pub(super) fn may_open(&self, site: SiteId, round: Round) -> bool {
+        self.programme.latest().plans(round) || self.packed.contains(&(round, site))
     }
 
     /// The packs' part in what roots of the issuer's log are needed.

@@ -51,7 +51,7 @@ impl Members {
     pub(super) fn new(log: &LogView<'_>, control: &Control, openings: &Openings) -> Self {
         let ranges = openings.ranges.values().flatten().flat_map(|(from, to, _)| [*from, *to]);
         let freezes = control.freezes.iter().map(|freeze| freeze.at);
-        let closes = control.rounds.values().filter_map(|span| span.close);
+        let closes = control.rounds.keys().filter_map(|round| control.over(*round));
         let batches = log.batches.iter().map(|batch| batch.end);
         let mut cuts: Vec<u64> = ranges.chain(freezes).chain(closes).chain(batches).collect();
         cuts.sort_unstable();
@@ -174,8 +174,8 @@ pub(super) struct Granted<'a> {
     opened: Vec<Opened<'a>>,
     /// Members that no valid opening covers, by class and lot.
     unopened: BTreeMap<(CohortClass, LotId), Count>,
-    /// Where rounds are closed.
-    closes: BTreeMap<Round, u64>,
+    /// Where each round is over, and where all are that are open until it.
+    over: BTreeMap<Round, (Option<u64>, Option<u64>)>,
     lots: &'a BTreeMap<LotId, Approved>,
     first: Round,
     schema: &'a Schema,
@@ -266,7 +266,11 @@ impl<'a> Granted<'a> {
                 })
                 .collect(),
             unopened,
-            closes: control.rounds.iter().filter_map(|(round, span)| Some((*round, span.close?))).collect(),
+            over: control
+                .rounds
+                .keys()
+                .map(|round| (*round, (control.over(*round), control.all_over(*round))))
+                .collect(),
             lots: &control.lots,
             first: programme.latest().policy.first_round,
             schema: programme.schema(),
@@ -285,7 +289,7 @@ impl<'a> Granted<'a> {
 
     /// The bound of a lapse line in a round.
     fn lapse(&self, line: &Line, round: Round) -> i128 {
-        let close = self.closes.get(&round).copied();
+        let close = self.over.get(&round).and_then(|(over, _)| *over);
         let (form, state) = (line.accrual_at(round), usize::from(line.state));
         let (least, most) = (minimum(&form, self.schema), form.maximum(self.schema));
         let live = |class: &CohortClass| class.drawn < round && round <= class.expires;
@@ -312,7 +316,8 @@ impl<'a> Granted<'a> {
 
     /// The bound of a carry line up to a round.
     fn carry(&self, line: &Line, round: Round) -> i128 {
-        let (close, state) = (self.closes.get(&round).copied(), usize::from(line.state));
+        // The draws of all rounds until this one are held against it, in whatever order these were closed.
+        let (close, state) = (self.over.get(&round).and_then(|(_, all)| *all), usize::from(line.state));
         // From the round after the start: the debit began with what had accrued until then.
         let since = |class: &CohortClass| self.first.max(Round(class.drawn.0.saturating_add(1)));
         let opened = self.opened.iter().filter(|opened| opened.opening.class.drawn <= round).map(|opened| {

@@ -117,6 +117,12 @@ impl<'a> SiteLog<'a> {
     ) -> Result<(), AuditError<S::Error>> {
         let Run { chunks, memory, weights, findings, advance, .. } = run;
         let memory = &*memory;
+        // A batch of a round that nobody planned: its leaves could not be of any.
+        for batch in self.log.batches.iter().filter(|batch| !control.is_open(batch.round)) {
+            if !control.may_open(self.site, batch.round) {
+                findings.push(self.log.finding(Check::RoundNotOpen).at(batch.end).round(batch.round));
+            }
+        }
         self.log.verify(
             entries,
             (chunks.site, chunks.waiting),
@@ -150,7 +156,9 @@ impl<'a> SiteLog<'a> {
     /// Whether keys may be missing that officers listed for the round of a leaf: then the site need not be at fault. The opening of
     /// a round fixes its keys; a copy of the issuer's log that ends before it may lack some.
     fn keys_in_doubt(&self, control: &Control, at: u64) -> bool {
-        control.keys_in_doubt || self.log.batch_of(at).is_some_and(|batch| !control.is_open(batch.round))
+        let batch = self.log.batch_of(at).map(|batch| batch.round);
+        let not_yet = batch.filter(|round| !control.is_open(*round) && control.may_open(self.site, *round));
+        control.keys_in_doubt || not_yet.is_some()
     }
 
     /// A leaf that is late.

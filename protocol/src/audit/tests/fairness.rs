@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     ids::SiteId,
-    log::leaf::{CloseLeaf, CollectedLeaf, OwedLeaf, OwedVoidedLeaf},
+    log::leaf::{CloseLeaf, CollectedLeaf, OpenLeaf, OwedLeaf, OwedVoidedLeaf},
     slip::{PackTerms, Place, Signed},
 };
 
@@ -76,6 +76,16 @@ fn draws_that_are_not_logged_yet_accuse_nobody_before_the_close() {
         })
         .sum();
     assert_eq!(awaited, 9 + 64 + 1);
+    // A round that is never closed is over when one opens that may not open beside it.
+    let (_, report) = tampered(|draft| {
+        without_draws(draft);
+        draft.issuer.retain(|block| !is_close(block, 2));
+        let advance = STORY.fixture.programme.latest().policy.advance;
+        let manifest = STORY.fixture.chain[1].header.hash();
+        draft.issuer.push(Block::Control(IssuerLeaf::Open(OpenLeaf { round: Round(2 + advance + 1), manifest })));
+    });
+    assert!(!report.findings.is_empty());
+    assert!(rows(&report).iter().all(|row| *row == (Check::MintedPastDraws, ISSUER, None)), "{:?}", rows(&report));
     let (_, report) = tampered(without_draws);
     assert!(rows(&report).iter().all(|row| *row == (Check::MintedPastDraws, ISSUER, None)));
     assert!(!report.findings.is_empty());
@@ -163,6 +173,23 @@ fn later_enrolments_do_not_make_good_an_overdrawn_round() {
         |line: LineId| past.iter().filter(|found| found.line == Some(line)).map(|found| found.units.0).sum::<u64>();
     assert!(past.iter().all(|finding| (finding.party, finding.round) == (ISSUER, Some(Round(1)))), "{past:?}");
     assert_eq!([units(FOOD), units(INFANT), units(CASH)], [12, 1, 90]);
+}
+
+/// A batch of a round that no version plans shifts nothing from its site.
+#[test]
+fn a_batch_of_a_round_that_never_was_accuses_its_site() {
+    let mut leaf = None;
+    let (published, report) = tampered(|draft| {
+        let mut unlisted = accepted(&STORY.fixture, &STORY.unlogged[0], 1);
+        unlisted.voucher.shown.key = crate::ids::KeyIndex(u32::MAX);
+        leaf = Some(SiteLeaf::Voucher(unlisted));
+        draft.sites[0].1.push(Block::Batch(Round(4_000_000_000), leaf.clone().into_iter().collect()));
+    });
+    let at = logged(&published, 0, &leaf.unwrap())[0];
+    assert_eq!(
+        rows(&report),
+        [(Check::RoundNotOpen, NORTH, Some(at + 1)), (Check::VoucherUnknownKey, NORTH, Some(at))]
+    );
 }
 
 /// The void of an owed slip is a leaf of the slip's round ([8.1-M4]).
