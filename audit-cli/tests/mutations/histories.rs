@@ -243,7 +243,8 @@ fn in_both_logs() -> Caught {
     let at = only(log, |known: &SiteLeaf| *known == leaf);
     let row = |check| Row::site(check, NORTH).log(&log.name).at(at);
     let double = row(Check::DoubleRedemption).of(&mark(&first(NORTH, 0)));
-    caught(&published, &[double, row(Check::LeafRound).round(1)], &[])
+    let late = row(Check::AfterStatement).round(1);
+    caught(&published, &[double, row(Check::LeafRound).round(1), late], &[])
 }
 
 fn old_log_withheld() -> Caught {
