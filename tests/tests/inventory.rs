@@ -209,7 +209,9 @@ fn what_is_not_on_the_wire_is_marked() {
         "printed sheet",
         "key slip",
         "wallet file",
-        "receipts",
+        "kept receipts",
+        "exported receipts",
+        "uniform draws",
     ] {
         assert_eq!(marked.iter().filter(|cell| cell.contains(state)).count(), 1, "{state}");
     }
