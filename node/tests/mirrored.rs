@@ -73,9 +73,7 @@ impl Told {
         let newest = programme.latest();
         let site = |at: usize| newest.site(site_id(at)).unwrap().logs.last().unwrap().clone();
         // What was logged is published a moment later.
-        published(&net.issuer, &newest.issuer_log, newest, |log| {
-            log.drawn(ROUND).unwrap().draws() == 1
-        });
+        published(&net.issuer, &newest.issuer_log, newest, |log| log.drawn(ROUND).unwrap().draws() == 1);
         for (at, party) in net.sites.iter().enumerate() {
             let leaves = if at == 0 { 3 } else { 1 };
             published(party, &site(at), newest, |log| log.checkpoint().size() >= leaves);
