@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use annona_protocol::audit::{Check, Finding, Note, Party, Report};
+use annona_protocol::audit::{Check, Finding, Note, Report};
 use serde_json::{Value, json};
 
 use crate::{
@@ -143,8 +143,8 @@ pub struct Watch {
     findings: BTreeSet<Finding>,
     notes: BTreeSet<String>,
     has_fault: bool,
-    /// Whether the issuer's log may be older than those of the sites.
-    is_issuer_behind: bool,
+    /// The issuer's log, if what is here of it may be older than those of the sites.
+    older_issuer: Option<String>,
     /// What was not verified, as was said.
     unverified: Option<String>,
 }
@@ -226,13 +226,23 @@ impl Watch {
         }
         let again = self.unreached.keys().filter(|source| !unreached.contains_key(*source));
         events.extend(again.map(|source| Event::Reached(source.clone())));
-        let folders = options.folders.iter().map(|folder| folder.display().to_string());
-        let mut issuers = options.issuer.clone().map_or_else(|| folders.collect(), |url| vec![url]).into_iter();
-        let own = self.folder.display().to_string();
-        self.is_issuer_behind =
-            unreached.contains_key(&own) || issuers.any(|source: String| unreached.contains_key(&source));
+        self.older_issuer = if self.is_issuer_behind(options, &unreached) {
+            chain_of(&self.folder, options.programme)?.map(|chain| chain.newest().issuer_log.name.clone())
+        } else {
+            None
+        };
         self.unreached = unreached;
         Ok(Some(events))
+    }
+
+    /// Whether the issuer's log here may be older than those of the sites: who has it was not reached.
+    fn is_issuer_behind(&self, options: &Options, unreached: &BTreeMap<String, String>) -> bool {
+        let is_missing = |source: &String| unreached.contains_key(source);
+        match &options.issuer {
+            _ if is_missing(&self.folder.display().to_string()) => true,
+            Some(url) => is_missing(url),
+            None => options.folders.iter().any(|folder| is_missing(&folder.display().to_string())),
+        }
     }
 
     /// Takes what an audit of the folder said.
@@ -251,8 +261,10 @@ impl Watch {
         let mut events = Vec::new();
         // The opening may be in what the issuer could not be asked for.
         let all = report.findings.len();
-        let may_open = |finding: &Finding| finding.check == Check::RoundNotOpen && finding.party == Party::Issuer;
-        report.findings.retain(|finding| !(self.is_issuer_behind && may_open(finding)));
+        let may_open = |finding: &Finding| {
+            finding.check == Check::RoundNotOpen && self.older_issuer.as_ref().is_some_and(|log| *log != finding.log)
+        };
+        report.findings.retain(|finding| !may_open(finding));
         let held = all - report.findings.len();
         self.is_stale = held > 0;
         if held > 0 {
