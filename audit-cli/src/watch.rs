@@ -262,7 +262,10 @@ impl Watch {
         // The opening may be in what the issuer could not be asked for.
         let all = report.findings.len();
         let may_open = |finding: &Finding| {
-            finding.check == Check::RoundNotOpen && self.older_issuer.as_ref().is_some_and(|log| *log != finding.log)
+            finding.check == Check::RoundNotOpen
+                && self.older_issuer.as_ref().is_some_and(|log| *log != finding.log)
+                // What was said when the issuer did answer is not settled by its silence.
+                && !self.findings.contains(finding)
         };
         report.findings.retain(|finding| !may_open(finding));
         let held = all - report.findings.len();
