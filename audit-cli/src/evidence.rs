@@ -51,6 +51,9 @@ pub enum EvidenceError {
     /// The omission is not proven.
     #[error("the omission is not proven: {0}. The proof shows nothing: ask whoever made it")]
     Receipt(#[from] ReceiptError),
+    /// The file would be longer than what is read.
+    #[error("the proof is longer than {MAX_EVIDENCE_BYTES} bytes, which nobody reads")]
+    Long,
     /// A message does not decode.
     #[error("a message in the file does not decode: {0}. Check which file it is")]
     Message(#[from] DecodeError),
@@ -198,6 +201,18 @@ impl OmissionProof {
         let note = chain.verify_checkpoint(self.note.as_bytes(), &log, false)?;
         self.omission.verify(chain.newest(), note.checkpoint())?;
         Ok(note.checkpoint().clone())
+    }
+
+    /// Whether the file can be read again, and then proves what this does: a site chooses how many batches it needs.
+    ///
+    /// # Errors
+    /// [`EvidenceError`].
+    pub fn verify_file(&self, programme: ProgrammeId) -> Result<(), EvidenceError> {
+        let file = format!("{:#}\n", self.to_json());
+        if file.len() > MAX_EVIDENCE_BYTES {
+            return Err(EvidenceError::Long);
+        }
+        Self::from_json(file.as_bytes())?.verify(programme).map(drop)
     }
 
     /// The file.

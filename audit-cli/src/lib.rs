@@ -4,7 +4,7 @@
 //! logs/issuer/{checkpoint, tile/...}       the issuer's log, as C2SP tlog-tiles
 //! logs/site-<id>/{checkpoint, tile/...}    a site's log; a later log of the same site in logs/site-<id>.<n>
 //! keys.bin                                 the key list, as `annona_protocol::audit::keys_to_bytes` writes it
-//! packs/*.bin                              opening packs
+//! packs/*.bin                              opening packs; those of a mirror's .mirror/packs too
 //! surrendered/*.bin                        surrendered vouchers; may be absent
 //! ```
 //!

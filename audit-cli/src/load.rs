@@ -13,10 +13,11 @@ use annona_protocol::{
         note::{Checkpoint, MAX_NOTE_BYTES, NoteError, SignedNote},
         tile::{TileError, read_entries, read_log},
     },
+    slip::OpeningPack,
     wire::{DecodeError, Message},
 };
 
-use crate::mirror::{FileError, MAX_ANNOUNCEMENT, MAX_BUNDLE, MAX_MESSAGE, files};
+use crate::mirror::{FileError, MAX_ANNOUNCEMENT, MAX_BUNDLE, MAX_MESSAGE, WAITING, files};
 
 /// The most bytes of packs, and of surrendered vouchers: both are kept in memory.
 const MAX_MESSAGES: usize = 1 << 30;
@@ -116,12 +117,19 @@ pub(crate) fn published<E>(
     sites.sort();
     let sites =
         sites.into_iter().map(|(id, _, log)| Ok((id, open(folder, &log)?))).collect::<Result<_, LoadError>>()?;
+    // A mirror keeps packs apart whose freeze it has not copied yet. They clear the site that they were given to.
+    let mut packs: Vec<OpeningPack> = messages(folder, "packs")?;
+    for pack in messages(folder, WAITING)? {
+        if !packs.contains(&pack) {
+            packs.push(pack);
+        }
+    }
     let keys = keys_from_bytes(&read(folder, "keys.bin", MAX_ANNOUNCEMENT)?);
     Ok(Published {
         issuer: open(folder, "logs/issuer")?,
         sites,
         keys: keys.map_err(|source| LoadError::Keys { path: folder.join("keys.bin"), source })?,
-        packs: messages(folder, "packs")?,
+        packs,
         surrendered: messages(folder, "surrendered")?,
     })
 }

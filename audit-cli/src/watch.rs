@@ -4,15 +4,15 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     path::PathBuf,
-    sync::atomic::AtomicBool,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
-use annona_protocol::audit::{Finding, Note, Report};
+use annona_protocol::audit::{Check, Finding, Note, Report};
 use serde_json::{Value, json};
 
 use crate::{
     LoadError, VerifyError,
-    mirror::{self, Fault, LogState, MirrorError, Options, Outcome, SourceError, evidence_of},
+    mirror::{self, Fault, LogState, MirrorError, Options, Outcome, SourceError, chain_of, evidence_of},
     print,
 };
 
@@ -140,9 +140,13 @@ pub struct Watch {
     is_stale: bool,
     unreached: BTreeMap<String, String>,
     faults: BTreeSet<String>,
-    findings: Vec<Finding>,
+    findings: BTreeSet<Finding>,
     notes: BTreeSet<String>,
     has_fault: bool,
+    /// The issuer's log, if what is here of it may be older than those of the sites.
+    older_issuer: Option<String>,
+    /// What was not verified, as was said.
+    unverified: Option<String>,
 }
 
 impl Watch {
@@ -166,7 +170,7 @@ impl Watch {
         self.is_stale
     }
 
-    /// Copies what is new. None if it was told to stop.
+    /// Copies what is new. None if it was told to stop before a fault was found.
     ///
     /// # Errors
     /// [`WatchError::Mirror`] for what no later round mends: the disk, a damaged mirror, a site that is none.
@@ -181,6 +185,10 @@ impl Watch {
             Ok(outcome) => outcome,
             Err(MirrorError::Source(SourceError::Stopped)) => return Ok(None),
             Err(error @ (MirrorError::File(_) | MirrorError::Damaged { .. } | MirrorError::NoSite { .. })) => {
+                return Err(error.into());
+            }
+            // The manifest of the mirror itself; a source's may be another in a later round.
+            Err(error @ MirrorError::Chain(_)) if chain_of(&self.folder, options.programme).is_err() => {
                 return Err(error.into());
             }
             // Nobody answered, or another mirror is at work: later.
@@ -205,6 +213,10 @@ impl Watch {
                 events.push(Event::Fault(fault));
             }
         }
+        // Who was not asked any more was neither reached nor not.
+        if stop.load(Ordering::SeqCst) {
+            return Ok(Some(events));
+        }
         let unreached: BTreeMap<String, String> =
             unreached.into_iter().map(|(source, error)| (source, error.to_string())).collect();
         for (source, why) in &unreached {
@@ -214,8 +226,23 @@ impl Watch {
         }
         let again = self.unreached.keys().filter(|source| !unreached.contains_key(*source));
         events.extend(again.map(|source| Event::Reached(source.clone())));
+        self.older_issuer = if self.is_issuer_behind(options, &unreached) {
+            chain_of(&self.folder, options.programme)?.map(|chain| chain.newest().issuer_log.name.clone())
+        } else {
+            None
+        };
         self.unreached = unreached;
         Ok(Some(events))
+    }
+
+    /// Whether the issuer's log here may be older than those of the sites: who has it was not reached.
+    fn is_issuer_behind(&self, options: &Options, unreached: &BTreeMap<String, String>) -> bool {
+        let is_missing = |source: &String| unreached.contains_key(source);
+        match &options.issuer {
+            _ if is_missing(&self.folder.display().to_string()) => true,
+            Some(url) => is_missing(url),
+            None => options.folders.iter().any(|folder| is_missing(&folder.display().to_string())),
+        }
     }
 
     /// Takes what an audit of the folder said.
@@ -223,7 +250,7 @@ impl Watch {
     /// # Errors
     /// [`WatchError::Verify`] for what no later round mends: this machine's memory, threads or cache.
     pub fn verified(&mut self, report: Result<Report, VerifyError>) -> Result<Vec<Event>, WatchError> {
-        let report = match report {
+        let mut report = match report {
             Ok(report) => report,
             // What is not here yet, or was written to meanwhile.
             Err(error @ (VerifyError::Load(_) | VerifyError::Changed { .. })) => {
@@ -231,22 +258,42 @@ impl Watch {
             }
             Err(error) => return Err(error.into()),
         };
-        self.is_stale = false;
         let mut events = Vec::new();
+        // The opening may be in what the issuer could not be asked for.
+        let all = report.findings.len();
+        let may_open = |finding: &Finding| {
+            finding.check == Check::RoundNotOpen
+                && self.older_issuer.as_ref().is_some_and(|log| *log != finding.log)
+                // What was said when the issuer did answer is not settled by its silence.
+                && !self.findings.contains(finding)
+        };
+        report.findings.retain(|finding| !may_open(finding));
+        let held = all - report.findings.len();
+        self.is_stale = held > 0;
+        if held > 0 {
+            let why = format!("the issuer was not reached, whose log here does not open what {held} leaves need");
+            if self.unverified.as_ref() != Some(&why) {
+                events.push(Event::Unverified(why.clone()));
+            }
+            self.unverified = Some(why);
+        } else {
+            self.unverified = None;
+        }
         for note in report.notes {
             // How many leaves a note counts changes with every round.
             if self.notes.insert(note.to_string()) {
                 events.push(Event::Note(note));
             }
         }
-        let gone = self.findings.iter().filter(|finding| !report.findings.contains(finding)).count();
+        let leaves = report.leaves;
+        let findings: BTreeSet<Finding> = report.findings.into_iter().collect();
+        let gone = self.findings.difference(&findings).count();
         events.extend((gone > 0).then_some(Event::Settled(gone)));
-        let new = report.findings.iter().filter(|finding| !self.findings.contains(finding));
-        events.extend(new.cloned().map(Event::Finding));
-        if report.findings.is_empty() {
-            events.push(Event::Verified(report.leaves));
+        events.extend(findings.difference(&self.findings).cloned().map(Event::Finding));
+        if findings.is_empty() && held == 0 {
+            events.push(Event::Verified(leaves));
         }
-        self.findings = report.findings;
+        self.findings = findings;
         Ok(events)
     }
 }

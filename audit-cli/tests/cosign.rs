@@ -13,9 +13,11 @@ use annona_protocol::{
     },
     log::{
         Checkpoint, KeyType, VerifierKey,
+        leaf::IssuerLeaf,
         merkle::{consistency_proof, leaf_hash, root},
         note::{sign_checkpoint, verify_checkpoint},
     },
+    wire::Message as _,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use ed25519_dalek::SigningKey;
@@ -189,6 +191,24 @@ fn a_log_with_a_finding_is_not_cosigned() {
     // Nothing of it is known to the witness: the honest log is cosigned from its beginning.
     world.mirror(&uncosigned(|_| {}));
     assert_eq!(world.cosign().0, Some(0));
+}
+
+/// The genesis stands where the audit does not look for it: no log was audited, whatever was not found against it.
+#[test]
+fn without_a_genesis_nothing_is_cosigned() {
+    let world = World::new(&uncosigned(|_| {}));
+    let mut published = uncosigned(|_| {});
+    let is_other = |entry: &Vec<u8>| !matches!(IssuerLeaf::decode(entry), Ok(IssuerLeaf::Manifest(_)));
+    let other = published.issuer.entries.iter().position(is_other).unwrap();
+    published.issuer.entries[..=other].rotate_right(1);
+    sign(&mut published.issuer, &STORY.fixture.issuer_log);
+    publish(&world.path("mirror"), &published);
+    let (status, logs) = world.cosign();
+    assert_eq!((status, logs.len()), (Some(1), 3), "{logs:?}");
+    for folder in ["issuer", "site-1", "site-2"] {
+        assert!(reason(&logs, folder).is_some_and(|why| why.starts_with("the audit found")), "{logs:?}");
+        assert!(!world.path("carried").join(format!("{folder}.checkpoint")).exists());
+    }
 }
 
 /// The audit leaves the entries of a log alone that nobody has cosigned; the witness does not.

@@ -187,8 +187,10 @@ fn keys_changed() {
     keys.swap(0, last);
     write(world.path("published/keys.bin"), &keys_to_bytes(&keys));
     world.accused("keys-changed", "programme");
-    // One that is only shorter is older.
+    // One that is only shorter is that of no version either; none is no fault.
     write(world.path("published/keys.bin"), &keys_to_bytes(&STORY.1.keys[..last]));
+    world.accused("keys-changed", "programme");
+    fs::remove_file(world.path("published/keys.bin")).unwrap();
     assert_eq!(world.mirror(&[]).0, Some(0));
 }
 

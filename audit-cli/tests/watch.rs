@@ -16,7 +16,9 @@ use annona_protocol::{
         Published,
         testing::{Block, Draft, Story, checkpoint},
     },
-    log::tile::tiles_for,
+    ids::Round,
+    log::{leaf::IssuerLeaf, tile::tiles_for},
+    wire::Message as _,
 };
 use published::{answer, publish, said, serve, write};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -221,6 +223,107 @@ fn a_server_that_does_not_answer_hides_no_other() {
     assert_eq!(watch.until(|event| event["event"] == "reached")["source"], url);
     watch.signal("TERM");
     assert_eq!(watch.ended().code(), Some(1));
+}
+
+/// The sites are a round ahead of the copy of an issuer that does not answer. Nobody is accused before it was asked.
+#[test]
+fn an_issuer_that_was_not_reached_may_have_opened_the_round() {
+    let fixture = &STORY.fixture;
+    let mut behind = WHOLE.clone();
+    let opens =
+        |entry: &Vec<u8>| matches!(IssuerLeaf::decode(entry), Ok(IssuerLeaf::Open(leaf)) if leaf.round == Round(2));
+    let at = behind.issuer.entries.iter().position(opens).unwrap();
+    let issuer = &mut behind.issuer;
+    issuer.entries.truncate(at);
+    issuer.checkpoint = checkpoint(fixture, &issuer.name, &fixture.issuer_log, &issuer.entries);
+    let world = World::new(&behind);
+    let url = serve(|_| None);
+    let (status, events) = world.once(&["--issuer", &url]);
+    let is_accused = |event: &Value| event["event"] == "finding" && event["check"] == "round-not-open";
+    assert!(!events.iter().any(is_accused), "{events:?}");
+    assert!(!names(&events).contains(&"verified"), "{events:?}");
+    let why = events.iter().find(|event| event["event"] == "unverified").unwrap()["why"].to_string();
+    assert!(why.contains("the issuer was not reached"), "{why}");
+    assert_eq!(status, Some(2), "{events:?}");
+    // The issuer's own folder is this one: what it lacks, it did not log.
+    let (status, events) = world.once(&[]);
+    assert_eq!(status, Some(1));
+    assert!(events.iter().any(is_accused), "{events:?}");
+    // The packs that wait for their freeze clear the sites, which stated the round.
+    assert!(fs::read_dir(world.path("mirror/.mirror/packs")).unwrap().count() > 0);
+    let mut parties = events.iter().filter(|event| event["event"] == "finding").map(|event| &event["party"]);
+    assert!(parties.all(|party| party == "issuer"), "{events:?}");
+    let parked = world.path("mirror/.mirror/packs");
+    fs::remove_dir_all(parked).unwrap();
+    let programme = STORY.fixture.programme.id().to_string();
+    let mirror = world.path("mirror");
+    let output = published::audit(&["verify", mirror.to_str().unwrap(), "--programme", &programme, "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut findings = report["findings"].as_array().unwrap().iter();
+    assert!(findings.any(|finding| finding["party"] == "site-1"), "without them a site would be blamed: {report}");
+}
+
+/// A manifest chain of the mirror itself that does not hold is mended by no later round.
+#[test]
+fn a_damaged_manifest_of_its_own_ends_it() {
+    let world = World::new(&HALF);
+    assert_eq!(world.once(&[]).0, Some(0));
+    fs::remove_dir_all(world.path("published")).unwrap();
+    let mut command = world.command(&["--from", "nowhere"]);
+    let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+    command = Command::new(env!("CARGO_BIN_EXE_annona-audit"));
+    let other = "00".repeat(32);
+    let id = STORY.fixture.programme.id().to_string();
+    command.args(arguments.into_iter().map(|argument| if argument == *id { other.clone().into() } else { argument }));
+    // Without --once it would ask again for ever.
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(!said(&output).contains("not reached"), "{}", said(&output));
+}
+
+/// A signal does not take back what was proven before it.
+#[test]
+fn a_fault_outlives_the_signal() {
+    let fixture = &STORY.fixture;
+    let long = |from: usize, size: usize| -> Vec<Vec<u8>> {
+        (from..from + size).map(|index| index.to_string().into_bytes()).collect()
+    };
+    let mut bare = HALF.clone();
+    bare.sites.clear();
+    let world = World::new(&bare);
+    let put = |at: usize, entries: &[Vec<u8>]| {
+        let (name, key) = (&fixture.programme.latest().sites[at].logs[0].name, &fixture.site_logs[at]);
+        published::write_log(&world.path(&format!("site-{at}")), &checkpoint(fixture, name, key, entries), entries);
+    };
+    let victim = std::sync::Arc::new(std::sync::Mutex::new(None::<u32>));
+    let served = |at: usize| {
+        let (folder, id) = (world.path(&format!("site-{at}")), std::sync::Arc::clone(&victim));
+        serve(move |path| {
+            if at == 1
+                && path.contains("/tile/entries/")
+                && let Some(id) = id.lock().unwrap().take()
+            {
+                signal(id, "TERM");
+            }
+            let found = fs::read(folder.join(path.strip_prefix("/log/").unwrap_or("none")));
+            Some(found.map_or_else(|_| answer("404 Not Found", b""), |body| answer("200 OK", &body)))
+        })
+    };
+    put(0, &long(0, 300));
+    put(1, &long(0, 300));
+    let more = ["--site", &format!("1={}", served(0)), "--site", &format!("2={}", served(1))];
+    assert_eq!(world.once(&more).0, Some(1));
+    put(0, &long(1, 400));
+    put(1, &long(0, 20_000));
+    let mut id = victim.lock().unwrap();
+    let mut watch = world.start(&more);
+    *id = Some(watch.child.id());
+    drop(id);
+    let fault = watch.until(|event| event["event"] == "fault");
+    assert_eq!(fault["code"], "forked", "{fault}");
+    assert_eq!(watch.ended().code(), Some(1));
+    let note = fs::read_to_string(world.path("mirror/logs/site-2/checkpoint")).unwrap();
+    assert!(note.contains("\n300\n"), "it was stopped before the log was whole");
 }
 
 #[test]

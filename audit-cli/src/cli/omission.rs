@@ -63,6 +63,10 @@ impl Omission {
                 Ok(Outcome::Holds)
             }
             State::Foreign | State::Unavailable => Err(verdict.why.into()),
+            State::Broken(None) => {
+                writeln!(out, "no proof: {}", verdict.why)?;
+                Ok(Outcome::Fails)
+            }
             _ => {
                 writeln!(out, "no omission: {}", verdict.why)?;
                 Ok(Outcome::Fails)

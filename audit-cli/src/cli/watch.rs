@@ -158,7 +158,9 @@ impl Watch {
         loop {
             let Some(events) = state.mirror(&options, &control.stop)? else { break };
             self.say(&events)?;
-            if state.is_stale() && control.enter(Phase::Auditing(i32::from(state.has_failed()))) {
+            // With --once, what is cut off was not verified.
+            let status = if state.has_failed() { 1 } else { 2 * i32::from(self.once) };
+            if state.is_stale() && control.enter(Phase::Auditing(status)) {
                 let report = verify_folder(&self.folder, self.programme, &tuning, &|_| {});
                 // From here on the signal waits for what is printed.
                 control.enter(Phase::Working);
@@ -171,7 +173,7 @@ impl Watch {
         if state.has_failed() {
             return Ok(Outcome::Fails);
         }
-        if self.once && !control.is_stopped() && state.is_incomplete() {
+        if self.once && state.is_incomplete() {
             return Err("not everything could be copied and verified. Run it again".into());
         }
         Ok(Outcome::Holds)

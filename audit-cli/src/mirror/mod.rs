@@ -35,6 +35,7 @@ use files::at;
 pub use files::{FileError, replace};
 use log::{Accusation, LogCopy, Step};
 use offer::{Keys, Offer};
+pub(crate) use packs::WAITING;
 pub(crate) use source::MAX_BUNDLE;
 use source::Source;
 pub use source::SourceError;
@@ -160,7 +161,8 @@ fn sweep(folder: &Path) -> Result<(), MirrorError> {
     Ok(())
 }
 
-/// Copies what is new. Faults are in the outcome; so are sources that could not be reached, if any other could.
+/// Copies what is new. Faults are in the outcome, also if it was told to stop after the first; so are sources that could not be
+/// reached, if any other could.
 ///
 /// # Errors
 /// [`MirrorError`] if nothing could be done.
@@ -168,7 +170,11 @@ pub fn mirror(folder: &Path, options: &Options, stop: &AtomicBool) -> Result<Out
     let _lock = lock(folder)?;
     sweep(folder)?;
     let mut mirror = Mirror { folder, options, stop, outcome: Outcome::default() };
-    mirror.run()?;
+    match mirror.run() {
+        // What was proven before it was told to stop stays proven.
+        Err(MirrorError::Source(SourceError::Stopped)) if !mirror.outcome.faults.is_empty() => {}
+        done => done?,
+    }
     Ok(mirror.outcome)
 }
 

@@ -1,7 +1,7 @@
 //! Opening packs and surrendered vouchers.
 //!
-//! A pack counts once its round is frozen in the mirror's copy of the issuer's log: before that it waits in `.mirror/packs`, as an
-//! audit that sees a pack and no freeze of it could only guess.
+//! Once its round is frozen in the mirror's copy of the issuer's log, a pack is one of the published folder. Before that it waits in
+//! `.mirror/packs`, as nobody can say which one the freeze will fix. Audits read it there: it clears the site that opened by it.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -32,7 +32,7 @@ const MAX_OTHERS: usize = 1;
 /// The most packs of one place that wait for their freeze, and of all.
 const MAX_WAITING: (usize, usize) = (2, 1024);
 /// Where they wait.
-const WAITING: &str = ".mirror/packs";
+pub(crate) const WAITING: &str = ".mirror/packs";
 
 /// What the issuer's log here says of rounds.
 #[derive(Default)]

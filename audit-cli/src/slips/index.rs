@@ -158,9 +158,14 @@ impl SiteLog {
         self.headers.iter().any(|header| (header.start..header.end).contains(&at))
     }
 
+    /// Whether the log states a round.
+    pub(super) fn is_stated(&self, round: Round) -> bool {
+        self.statements.contains(&round)
+    }
+
     /// Whether the log says that a round is over: no leaf of it can follow.
     pub(super) fn is_over(&self, round: Round) -> bool {
-        self.statements.contains(&round) || self.headers.iter().any(|header| header.round > round)
+        self.is_stated(round) || self.headers.iter().any(|header| header.round > round)
     }
 
     /// How many batches were closed.

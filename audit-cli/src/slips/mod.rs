@@ -6,9 +6,9 @@ use std::{collections::BTreeMap, path::Path};
 
 use annona_protocol::{
     audit::receipt::{Batches, Inclusion, Omission, ReceiptError},
-    ids::{ProgrammeId, Round, SiteId},
+    ids::{ProgrammeId, Round},
     log::{TreeHash, merkle},
-    slip::{OpeningPack, OwedSlip, Receipt, RefusalCode, RefusalSlip, VoidSlip},
+    slip::{OpeningPack, OwedSlip, Place, Receipt, RefusalCode, RefusalSlip, VoidSlip},
     voucher::Mark,
     wire::Message as _,
 };
@@ -16,7 +16,7 @@ use annona_protocol::{
 use crate::{
     chain::{Chain, NamedLog},
     evidence::OmissionProof,
-    mirror::{MAX_ANNOUNCEMENT, MirrorError, chain_of, files},
+    mirror::{MAX_ANNOUNCEMENT, MirrorError, WAITING, chain_of, files},
 };
 
 mod index;
@@ -34,15 +34,13 @@ pub enum State {
     Kept,
     /// What it promises may still come.
     Pending,
-    /// The log ended before it was due, and another took its place: nobody can tell a loss from a theft.
-    Ended,
     /// The log should bear it out and does not. With a proof for whoever asks, if it is a receipt and the log keeps its form.
     Broken(Option<Box<OmissionProof>>),
     /// No log of the site signed it: it promises nothing.
     Unsigned,
     /// It is of another programme.
     Foreign,
-    /// No copy of the log is here that holds.
+    /// No copy of the log or the manifest is here that holds and goes far enough.
     Unavailable,
     /// Logs do not say.
     Silent,
@@ -54,7 +52,6 @@ impl State {
         match self {
             Self::Kept => "kept",
             Self::Pending => "pending",
-            Self::Ended => "ended",
             Self::Broken(_) => "broken",
             Self::Unsigned => "unsigned",
             Self::Foreign => "foreign",
@@ -65,7 +62,7 @@ impl State {
 
     /// Whether the slip will never be borne out, or is none.
     pub fn fails(&self) -> bool {
-        matches!(self, Self::Broken(_) | Self::Ended | Self::Unsigned)
+        matches!(self, Self::Broken(_) | Self::Unsigned)
     }
 }
 
@@ -141,6 +138,11 @@ impl<'a> Desk<'a> {
             return Verdict::new(State::Foreign, "it is of another programme. Give that programme's id and folder");
         }
         let Some(named) = self.signer(paper) else {
+            // A newer version may name the log that signed.
+            if self.chain.versions().iter().all(|version| version.header.hash() != place.manifest) {
+                let why = "it names a manifest version that this copy lacks, and no log of this copy signed it. Mirror it again";
+                return Verdict::new(State::Unavailable, why);
+            }
             return Verdict::new(State::Unsigned, "no log of the site signed it: it promises nothing");
         };
         let log = match self.logs.get(&named.key.name) {
@@ -198,8 +200,25 @@ impl<'a> Desk<'a> {
                     ),
                 };
                 let proof = OmissionProof::new(&self.chain, &log.named, &log.note, omission);
-                Verdict::new(State::Broken(Some(Box::new(proof))), why)
+                match proof.verify_file(self.chain.programme()) {
+                    Ok(()) => Verdict::new(State::Broken(Some(Box::new(proof))), why),
+                    Err(_) => Verdict::new(
+                        State::Broken(None),
+                        format!(
+                            "{why}. The round has so many batches that the proof of omission is too large to be read: \
+                             show this log instead"
+                        ),
+                    ),
+                }
             }
+            Err(ReceiptError::NotDue) if log.is_stated(terms.place.round) => Verdict::new(
+                State::Broken(None),
+                format!(
+                    "not honoured: round {} is stated, and batch {} that was promised never came. There is no proof of omission \
+                     without that batch or one of a later round",
+                    terms.place.round, terms.batch
+                ),
+            ),
             Err(ReceiptError::NotDue) => waiting(
                 log,
                 format!(
@@ -270,7 +289,7 @@ impl<'a> Desk<'a> {
     /// The opening packs of the place list what a site must refuse as swapped.
     fn swapped(&self, slip: &RefusalSlip) -> Verdict {
         let place = &slip.content.place;
-        let Ok(packs) = packs(self.folder, &self.chain, place.round, place.site) else {
+        let Ok(packs) = packs(self.folder, &self.chain, place) else {
             return Verdict::new(State::Unavailable, "the folder's packs cannot be read. Mirror it again");
         };
         let lists = |pack: &OpeningPack, mark: &Mark| pack.content.swapped.contains(mark);
@@ -279,20 +298,25 @@ impl<'a> Desk<'a> {
         } else if slip.content.marks.iter().all(|mark| packs.iter().any(|pack| lists(pack, mark))) {
             Verdict::new(State::Kept, "honoured: the opening pack lists the vouchers as swapped")
         } else {
-            Verdict::new(State::Broken(None), "not so: the opening pack does not list the vouchers as swapped")
+            // The issuer may have given the site another pack than it published.
+            Verdict::new(
+                State::Silent,
+                "the opening pack here does not list the vouchers as swapped: ask the site for the pack that it had",
+            )
         }
     }
 }
 
 /// The packs of a place that the issuer signed.
-fn packs(folder: &Path, chain: &Chain, round: Round, site: SiteId) -> Result<Vec<OpeningPack>, MirrorError> {
+fn packs(folder: &Path, chain: &Chain, place: &Place) -> Result<Vec<OpeningPack>, MirrorError> {
     let mut packs = Vec::new();
-    for path in files::list_below(folder, "packs")? {
+    for path in [files::list_below(folder, "packs")?, files::list_below(folder, WAITING)?].concat() {
         let bytes = files::read(&path, MAX_ANNOUNCEMENT)?.unwrap_or_default();
-        packs.extend(OpeningPack::decode(&bytes).ok().filter(|pack| {
-            let place = &pack.content.place;
-            (place.round, place.site) == (round, site) && pack.verify(&chain.newest().issuer_log.key).is_ok()
-        }));
+        packs.extend(
+            OpeningPack::decode(&bytes)
+                .ok()
+                .filter(|pack| pack.content.place == *place && pack.verify(&chain.newest().issuer_log.key).is_ok()),
+        );
     }
     Ok(packs)
 }
@@ -325,15 +349,15 @@ fn missing(log: &SiteLog, round: Round, what: &str) -> Verdict {
     }
 }
 
-/// What is not due yet; what never will be if the log has ended.
+/// What is not due yet. A log that was replaced does not say where it ended, so a copy of it may have been cut off.
 fn waiting(log: &SiteLog, until: String) -> Verdict {
     if log.named.is_current {
         Verdict::new(State::Pending, format!("pending {until}"))
     } else {
         Verdict::new(
-            State::Ended,
-            "never logged: the log ended before it was due, and another took its place. Whether the site lost it or withheld it \
-             cannot be told from logs; ask the officers who signed the new log",
+            State::Unavailable,
+            "this copy of the replaced log ends before it was due. Get the whole log from a folder; if none has more, logs \
+             cannot tell whether the site lost it or withheld it: ask the officers who signed the new log",
         )
     }
 }

@@ -5,7 +5,7 @@
 use std::{fmt, path::Path};
 
 use annona_protocol::{
-    audit::{Check, Finding, Party, Report},
+    audit::{Check, Finding, Note, Party, Report},
     ids::ProgrammeId,
     log::{
         Checkpoint, NoteError, NoteSignature, SignedNote, TreeHash,
@@ -54,6 +54,9 @@ pub enum Withheld {
     /// The audit found something against it.
     #[error("the audit found: {}", Listed(.0))]
     Findings(Vec<Check>),
+    /// The audit stopped at the genesis, and read no site's log.
+    #[error("the audit found no genesis of the programme, and so read no log: cosign a copy that has it")]
+    NotAudited,
     /// The folder changed while it was verified.
     #[error("it changed while it was verified: cosign a copy that nobody writes to")]
     Changed,
@@ -125,12 +128,18 @@ pub fn cosign_folder(
     let witness = Witness::open(key, Options { state: state.to_owned(), logs: keys, logs_file: None })?;
     let before: Vec<_> = logs.iter().map(|log| Offered::read(folder, log)).collect();
     let report = verify()?;
+    let is_audited = !report.notes.contains(&Note::NothingElseChecked)
+        && report.findings.iter().all(|finding| finding.check != Check::GenesisInvalid);
     let cosigned = logs.into_iter().zip(before).map(|(log, before)| {
         let size = before.as_ref().ok().map(|offered| offered.checkpoint.size());
         let outcome = before.and_then(|before| {
             let found = findings(&report, &log);
             if !found.is_empty() {
                 return Err(Withheld::Findings(found));
+            }
+            // No finding says nothing of a log that was not read.
+            if !is_audited {
+                return Err(Withheld::NotAudited);
             }
             // The audit read the files in between: what it read is what is cosigned.
             let now = Offered::read(folder, &log)?;

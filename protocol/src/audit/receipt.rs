@@ -79,7 +79,8 @@ pub struct Omission {
     pub after: Option<PlacedHeader>,
 }
 
-message!(Omission, OMISSION, 1 << 20);
+// A gap for each batch of a round: some 8,000 of them.
+message!(Omission, OMISSION, 1 << 24);
 
 /// Why a proof cannot be made, or does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
