@@ -139,18 +139,22 @@ impl Check {
     }
 }
 
-/// How many households drew at least what is held for a site: what a visit shows, they could show too.
+/// How many draws brought at least what is held for a site: whoever made them could show what a visit shows.
 fn crowds(desk: &Desk, holder: &Holder, issuer: &WholeLog, report: &mut Report) -> Result<Vec<Crowd>, Problem> {
     let (mut list, mut all) = (Vec::new(), Vec::new());
     for (place, held) in crowd::places(holder.programme(), holder.wallet()) {
         let found = crowd::find(issuer, place, held).map_err(Problem::Log)?;
-        let draws = crowd::covering(&found, &found.held).unwrap_or_default();
+        let (draws, single) = crowd::covering(holder.programme(), &found, &found.held).unwrap_or_default();
         let about = crowd::about(desk, holder.programme(), place, draws);
         report.line(desk.say(if draws < crowd::FEW { "check-small-crowd" } else { "check-crowd" }, &about));
+        if let Some(line) = crowd::at_most(desk, single) {
+            report.line(line);
+        }
         list.push(json!({
             "site": found.site.map(|site| site.0),
             "round": found.round.0,
             "crowd": draws,
+            "at_most": single,
             "same": found.same,
         }));
         all.push(found);
