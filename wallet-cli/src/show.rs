@@ -188,6 +188,14 @@ impl Wallet {
         }
     }
 
+    /// The list that a session is to be asked for.
+    pub(crate) fn session_asked(&self) -> Option<(Round, &[(KeyIndex, u32)])> {
+        match self.show.as_ref().map(|show| &show.step) {
+            Some(Step::Session { round, keys }) => Some((*round, keys)),
+            _ => None,
+        }
+    }
+
     /// Whether a refused show has to be followed by a refresh or roll-over before anything else.
     pub fn refresh_due(&self) -> bool {
         self.credential.is_some() && self.show.as_ref().is_some_and(|show| matches!(show.step, Step::Refused))
@@ -204,6 +212,7 @@ impl Wallet {
             && let Ok(offer) = SessionOffer::decode(answer)
         {
             self.is_current()?;
+            self.may_go_on()?;
             let view = programme.in_force(*round)?;
             let credential = self.credential.as_ref().ok_or(WalletError::NotEnrolled)?;
             let seal = self.seal(view.round);

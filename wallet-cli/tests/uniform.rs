@@ -217,6 +217,7 @@ fn more_draws_than_words_bring_back_are_refused() {
     assert_eq!((&some["drawn"], &some["words_cover_the_next"]), (&4.into(), &true.into()));
     let all = aid.wallet("wallet", &[&UNIFORM[..], &["--beyond-words"]].concat(), "", None).json();
     assert_eq!((&all["drawn"], &all["words_cover_the_next"]), (&10.into(), &false.into()));
+    assert_eq!((&some["words_cover_the_last"], &all["words_cover_the_last"]), (&true.into(), &false.into()));
     assert_eq!(held(&aid, "wallet"), due(3));
 }
 

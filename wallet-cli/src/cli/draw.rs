@@ -100,12 +100,16 @@ impl Draw {
         };
         let wallet = done.holder.wallet();
         let uncovered = wallet.has_words() && !wallet.is_covered(round);
-        if uncovered {
+        let beyond = wallet.is_beyond_words(round);
+        if beyond {
+            report.line(desk.say("words-beyond", &[("round", round.0.into())]));
+        } else if uncovered {
             report.line(desk.say("words-uncovered", &[("round", round.0.into())]));
         }
         report.set("round", round.0);
         report.set("site", site.0);
         report.set("words_cover_the_next", !uncovered);
+        report.set("words_cover_the_last", !beyond);
         report.set("rolled_over", done.rolled_over);
         report.set("drawn", done.drawn);
         show::unfinished(desk, wallet, &mut report);

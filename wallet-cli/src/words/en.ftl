@@ -345,6 +345,7 @@ show-card =
     }
 
 words-uncovered = Your recovery words bring back what you did so far, and nothing more of round { $round }. From the next round on they bring back everything again.
+words-beyond = Your recovery words do not bring back the last messages of round { $round }. If the telephone is lost before the next round, what they drew is lost, and nothing more can be drawn until your ticket's term ends. Make a backup now. From the next round on the words bring back everything again.
 
 qr-scan-quote = Scan the counter's square.
 qr-shown = Hold these squares to the counter, one after the other:

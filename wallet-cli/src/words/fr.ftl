@@ -345,6 +345,7 @@ show-card =
     }
 
 words-uncovered = Vos mots de secours rendent ce qui a été fait jusqu’ici, et rien de plus de la distribution { $round }. Dès la prochaine distribution, ils rendent tout à nouveau.
+words-beyond = Vos mots de secours ne rendent pas les derniers messages de la distribution { $round }. Si le téléphone est perdu avant la prochaine distribution, ce qu’ils ont retiré est perdu, et rien ne peut plus être retiré jusqu’à la fin de la durée de votre ticket. Faites une sauvegarde maintenant. Dès la prochaine distribution, les mots rendent tout à nouveau.
 
 qr-scan-quote = Scannez le carré du guichet.
 qr-shown = Présentez ces carrés au guichet, l’un après l’autre :
