@@ -13,7 +13,7 @@ use annona_protocol::{
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
-use crate::{Agent, AgentError, Link, Persist, SEALED_MESSAGES, Wallet, WalletError, plan::keys_at};
+use crate::{Agent, AgentError, Link, Persist, SEALED_MESSAGES, Task, Wallet, WalletError, plan::keys_at};
 
 /// The most draws of one list.
 pub const MOST_SINGLES: usize = 500;
@@ -257,7 +257,8 @@ impl<P: Persist, L: Link> Agent<P, L> {
         self.save()
     }
 
-    /// Makes the next single draw, or goes on with it; gives how many are left.
+    /// Makes the next single draw, or goes on with it; gives how many are left. If anything else had to be sent first, that is all
+    /// that it does.
     ///
     /// # Errors
     /// [`AgentError`]; [`WalletError::WordsFew`] if recovery words would not bring it back.
@@ -270,13 +271,16 @@ impl<P: Persist, L: Link> Agent<P, L> {
         };
         let keys = vec![(key, 1)];
         if !self.wallet().is_drawing(view.round, &keys) {
+            let mut is_sent = self.wallet().outgoing(Task::Credential).is_some();
             self.finish_show(view, rng)?;
             if left(self.wallet()) == before && self.wallet().refresh_due() {
                 self.wallet().may_draw_single(view.round)?;
                 self.refresh(view, rng)?;
+                is_sent = true;
             }
-            // It was drawn, and its answer lost or denied.
-            if left(self.wallet()) < before {
+            // What was sent is not followed at once by a draw, which would tell that they belong together; or it was a draw of the
+            // list, whose answer was lost or denied.
+            if is_sent || left(self.wallet()) < before {
                 return Ok(left(self.wallet()));
             }
             self.wallet().may_draw_single(view.round)?;

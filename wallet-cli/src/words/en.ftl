@@ -348,6 +348,8 @@ words-uncovered = Your recovery words bring back what you did so far, and nothin
 words-beyond = Your recovery words do not bring back the last messages of round { $round }. If the telephone is lost before the next round, what they drew is lost, and nothing more can be drawn until your ticket's term ends. Make a backup now. From the next round on the words bring back everything again.
 
 qr-scan-quote = Scan the counter's square.
+qr-visit = These squares are for { $site }, round { $round }.
+qr-again = The visit to { $site }, round { $round }, was begun before. These are its squares again.
 qr-shown = Hold these squares to the counter, one after the other:
 qr-scan-answer = Now scan the counter's answer: all its squares, in any order.
 qr-unanswered = { $site } has not answered yet. Show the squares again with the same command, or scan the answer with --qr --answer.

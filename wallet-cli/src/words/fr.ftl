@@ -348,6 +348,8 @@ words-uncovered = Vos mots de secours rendent ce qui a été fait jusqu’ici, e
 words-beyond = Vos mots de secours ne rendent pas les derniers messages de la distribution { $round }. Si le téléphone est perdu avant la prochaine distribution, ce qu’ils ont retiré est perdu, et rien ne peut plus être retiré jusqu’à la fin de la durée de votre ticket. Faites une sauvegarde maintenant. Dès la prochaine distribution, les mots rendent tout à nouveau.
 
 qr-scan-quote = Scannez le carré du guichet.
+qr-visit = Ces carrés sont pour { $site }, distribution { $round }.
+qr-again = La visite à { $site }, distribution { $round }, a déjà commencé. Voici de nouveau ses carrés.
 qr-shown = Présentez ces carrés au guichet, l’un après l’autre :
 qr-scan-answer = Scannez maintenant la réponse du guichet : tous ses carrés, dans n’importe quel ordre.
 qr-unanswered = { $site } n’a pas encore répondu. Montrez encore les carrés avec la même commande, ou scannez la réponse avec --qr --answer.

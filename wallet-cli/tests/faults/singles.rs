@@ -320,6 +320,8 @@ fn nothing_goes_beyond_the_words_unasked() {
         let (mut rest, rng) = (agent(&disk, &wire), &mut rng(9));
         let beyond = Manner { beyond_words: true, ..Manner::default() };
         rest.start_singles(&view, NORTH, &most, beyond, rng).unwrap();
+        // The refresh first, and nothing with it.
+        assert_eq!(rest.draw_single(&view, rng).unwrap(), usize::from(fault == Fault::Refused), "{fault:?}");
         assert_eq!(rest.draw_single(&view, rng).unwrap(), 0, "{fault:?}");
         assert!(rest.wallet().is_beyond_words(view.round));
     }
