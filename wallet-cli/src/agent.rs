@@ -349,7 +349,11 @@ impl<P: Persist, L: Link> Agent<P, L> {
     }
 
     /// Goes on with a show that is pending. Its refusal is no failure of what comes next.
-    fn finish_show<R: CryptoRng + ?Sized>(&mut self, view: &InForce<'_>, rng: &mut R) -> Result<(), AgentError> {
+    pub(crate) fn finish_show<R: CryptoRng + ?Sized>(
+        &mut self,
+        view: &InForce<'_>,
+        rng: &mut R,
+    ) -> Result<(), AgentError> {
         if self.wallet.outgoing(Task::Credential).is_none() {
             return Ok(());
         }
@@ -393,6 +397,10 @@ impl<P: Persist, L: Link> Agent<P, L> {
     ) -> Result<Ran, AgentError> {
         let (mut repeat, mut sent) = (0, 0);
         loop {
+            if task == Task::Credential {
+                // Before a session is asked for: one without a draw would tell ([5.3-M6]).
+                self.wallet.may_go_on()?;
+            }
             let Some(outgoing) = self.wallet.outgoing(task) else { return Err(WalletError::NotPending.into()) };
             // Sessions that are gone cost messages too: a bound on all of them.
             sent += 1;

@@ -12,7 +12,7 @@ use annona_protocol::{
         note::{Checkpoint, NoteError},
         tile::{LogContents, TileError, read_entries},
     },
-    programme::{Header, LogKey},
+    programme::{Header, LogKey, MAX_VOUCHERS},
     voucher::Mark,
     wire::{DecodeError, Message as _},
 };
@@ -128,7 +128,10 @@ impl WholeLog {
         let mut drawn = Drawn::default();
         for (index, entry) in (0u64..).zip(&self.contents.entries) {
             match IssuerLeaf::decode(entry).map_err(|source| LogError::Leaf { index, source })? {
-                IssuerLeaf::Draw(leaf) if leaf.record.round == round && !leaf.keys.is_empty() => {
+                // None has more vouchers, or none ([5.3-M1]): such a leaf brought nobody anything, and a refresh neither.
+                IssuerLeaf::Draw(leaf)
+                    if leaf.record.round == round && (1..=MAX_VOUCHERS as u64).contains(&vouchers(&leaf.keys)) =>
+                {
                     *drawn.lists.entry(leaf.keys.into_iter().collect()).or_default() += 1;
                 }
                 IssuerLeaf::Swap(leaf) if leaf.round == round => drawn.swapped += 1,
@@ -179,26 +182,43 @@ impl Drawn {
     }
 }
 
-/// Whether a draw asked for one voucher.
-fn is_single(list: &BTreeMap<KeyIndex, u32>) -> bool {
-    list.values().sum::<u32>() == 1
+/// How many vouchers a list is of.
+fn vouchers(keys: &[(KeyIndex, u32)]) -> u64 {
+    keys.iter().map(|(_, count)| u64::from(*count)).sum()
 }
 
-/// How many households at most can hold these vouchers at once: the crowd in which a visit that shows them hides. Draws of several
-/// vouchers ([`Drawn::within`]) count if they brought at least these. Draws of one voucher each ([`Drawn::singly`]) may be anybody's,
-/// together: they count as often as they make up these vouchers. What came partly in the one way and partly in the other counts for
-/// nothing, as if nobody else had it.
+/// Whether a draw asked for one voucher.
+fn is_single(list: &BTreeMap<KeyIndex, u32>) -> bool {
+    list.values().map(|count| u64::from(*count)).sum::<u64>() == 1
+}
+
+/// The crowd in which a visit that shows these vouchers hides, never too large: draws of several vouchers ([`Drawn::within`]) that
+/// brought at least these, or, for one voucher alone, the households that must have made its single draws ([`Drawn::singly`]), as
+/// one can draw `most` of the key in the round. The larger of the two, not their sum: a household may have drawn in both ways. Single
+/// draws are in no crowd of more vouchers, as nobody knows which are one household's.
 pub fn covering<'a>(
     shown: &BTreeMap<KeyIndex, u32>,
     within: impl IntoIterator<Item = (&'a BTreeMap<KeyIndex, u32>, u64)>,
     singly: &BTreeMap<KeyIndex, u64>,
+    most: impl FnOnce(KeyIndex) -> Option<u64>,
 ) -> u64 {
     let covers = |list: &BTreeMap<KeyIndex, u32>| shown.iter().all(|(key, count)| list.get(key) >= Some(count));
     let whole = within.into_iter().filter(|(list, _)| covers(list)).map(|(_, draws)| draws);
+    let mut parts = shown.iter().filter(|(_, count)| **count > 0);
+    let households = match (parts.next(), parts.next()) {
+        (Some((key, 1)), None) => singly.get(key).zip(most(*key).filter(|most| *most > 0)),
+        _ => None,
+    };
+    let households = households.map_or(0, |(draws, most)| draws.div_ceil(most));
+    whole.fold(0, u64::saturating_add).max(households)
+}
+
+/// How often single draws ([`Drawn::singly`]) make up these vouchers, at most: so many households there are only if none made more of
+/// them than it needs.
+pub fn made_up(shown: &BTreeMap<KeyIndex, u32>, singly: &BTreeMap<KeyIndex, u64>) -> u64 {
     let draws = |key: &KeyIndex| singly.get(key).copied().unwrap_or_default();
     let parts = shown.iter().filter(|(_, count)| **count > 0);
-    let made_up = parts.map(|(key, count)| draws(key) / u64::from(*count)).min().unwrap_or_default();
-    whole.fold(made_up, u64::saturating_add)
+    parts.map(|(key, count)| draws(key) / u64::from(*count)).min().unwrap_or_default()
 }
 
 impl Wallet {
@@ -223,28 +243,33 @@ mod tests {
         Drawn { lists: lists.iter().map(|(keys, count)| (list(keys), *count)).collect(), swapped: 0 }
     }
 
-    fn crowd(drawn: &Drawn, shown: &[(u32, u32)]) -> u64 {
+    /// The crowd, and how often single draws make it up, where a household can draw four of a key.
+    fn crowd(drawn: &Drawn, shown: &[(u32, u32)]) -> (u64, u64) {
         let shown = shown.iter().map(|(key, count)| (KeyIndex(*key), *count)).collect();
         let (within, singly) = (drawn.within(&shown), drawn.singly(&shown));
         let singly = singly.into_iter().map(|(key, draws)| (key, draws as u64)).collect();
-        covering(&shown, within.iter().map(|(list, draws)| (list, *draws as u64)), &singly)
+        let within = within.iter().map(|(list, draws)| (list, *draws as u64));
+        (covering(&shown, within, &singly, |_| Some(4)), made_up(&shown, &singly))
     }
 
     #[test]
-    fn a_crowd_is_of_draws_that_bring_it_or_single_draws_that_make_it_up() {
-        let all = drawn(&[(&[(1, 2), (2, 1)], 5), (&[(1, 1)], 7), (&[(2, 1)], 4), (&[(1, 2)], 3)]);
-        // In one draw: five of both keys, three of the first. Singly: three pairs of the first, four of the second.
-        assert_eq!(crowd(&all, &[(1, 1)]), 5 + 3 + 7);
-        assert_eq!(crowd(&all, &[(1, 2)]), 5 + 3 + 3);
-        assert_eq!(crowd(&all, &[(1, 2), (2, 1)]), 5 + 3);
-        assert_eq!(crowd(&all, &[(1, 3), (2, 1)]), 2);
-        assert_eq!(crowd(&all, &[(2, 5)]), 0);
-        assert_eq!(crowd(&all, &[(3, 1)]), 0);
+    fn single_draws_of_one_household_are_no_crowd() {
+        let all = drawn(&[(&[(1, 2), (2, 1)], 5), (&[(1, 1)], 42), (&[(2, 1)], 4), (&[(1, 2)], 3)]);
+        // Forty-two single draws are eleven households' at least, and may be of no more.
+        assert_eq!(crowd(&all, &[(1, 1)]), (11, 42));
+        // Fewer than those that drew several vouchers, of whom they may be.
+        assert_eq!(crowd(&all, &[(2, 1)]), (5, 4));
+        // Of two vouchers one household may have made all of them.
+        assert_eq!(crowd(&all, &[(1, 2)]), (8, 21));
+        assert_eq!(crowd(&all, &[(1, 2), (2, 1)]), (5, 4));
+        assert_eq!(crowd(&all, &[(1, 3), (2, 1)]), (0, 4));
+        assert_eq!(crowd(&all, &[(2, 5)]), (0, 0));
+        assert_eq!(crowd(&all, &[(3, 1)]), (0, 0));
+        // Twenty draws of one voucher by five households, of four each.
+        assert_eq!(crowd(&drawn(&[(&[(1, 1)], 20)]), &[(1, 1)]), (5, 20));
         // Draws of several vouchers are as before.
         let whole = drawn(&[(&[(1, 2), (2, 1)], 5), (&[(1, 4)], 2)]);
-        assert_eq!((crowd(&whole, &[(1, 2)]), crowd(&whole, &[(1, 3)]), crowd(&whole, &[(1, 1), (2, 1)])), (7, 2, 5));
-        // A household of the most frequent shape: fourteen draws, thrice.
-        let singly = drawn(&[(&[(1, 1)], 12), (&[(2, 1)], 12), (&[(3, 1)], 9)]);
-        assert_eq!(crowd(&singly, &[(1, 4), (2, 4), (3, 3)]), 3);
+        let numbers = [&[(1, 2)][..], &[(1, 3)], &[(1, 1), (2, 1)]].map(|shown| crowd(&whole, shown));
+        assert_eq!(numbers, [(7, 0), (2, 0), (5, 0)]);
     }
 }

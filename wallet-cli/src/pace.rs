@@ -29,11 +29,15 @@ impl<S: FnMut(Duration)> Pace<S> {
         (self.sleep)(wait);
     }
 
-    /// Lets time pass that is not counted.
-    pub fn pause(&mut self, time: Duration) {
-        (self.sleep)(time);
+    /// Waits for another moment, when nothing could be sent at the last one; if the time is over, within [`AFTERWARDS`].
+    pub fn wait_again<R: CryptoRng + ?Sized>(&mut self, count: usize, rng: &mut R) {
+        self.left = self.left.max(AFTERWARDS);
+        self.wait(count, rng);
     }
 }
+
+/// The time for what found no moment in its own.
+const AFTERWARDS: Duration = Duration::from_secs(60);
 
 /// The first of `count` moments that are independent and even over a time: `P(first > t) = (1 - t/T)^count`.
 fn first_of<R: CryptoRng + ?Sized>(count: usize, within: Duration, rng: &mut R) -> Duration {
@@ -81,5 +85,10 @@ mod tests {
         let rng = &mut ChaCha20Rng::seed_from_u64(2);
         Pace::new(Duration::ZERO, |wait| waits.push(wait)).wait(3, rng);
         assert_eq!(waits, [Duration::ZERO]);
+        // Missed, there is one more.
+        let mut pace = Pace::new(Duration::ZERO, |wait| waits.push(wait));
+        pace.wait(1, rng);
+        pace.wait_again(1, rng);
+        assert!(waits[2] > Duration::ZERO && waits[2] <= AFTERWARDS, "{waits:?}");
     }
 }

@@ -61,6 +61,22 @@ impl Wallet {
     }
 }
 
+/// The most vouchers of a key that one household can draw in the view's round, by the schema's upper bounds.
+pub fn most_drawn(view: &InForce<'_>, key: KeyIndex) -> Option<u64> {
+    let id = view.key(key)?.id;
+    let line = view.header.lines.iter().find(|line| line.id == id.line)?;
+    let form = match line.carry {
+        Carry::Lapse => line.accrual_at(view.round),
+        Carry::Carry => line.cumulative(view.header.policy.first_round, view.round),
+    };
+    let greatest = form.terms.iter().try_fold(i128::from(form.constant), |sum, (at, coefficient)| {
+        let attribute = view.header.schema.attributes.get(usize::from(*at))?;
+        let bound = if *coefficient < 0 { attribute.min } else { attribute.max };
+        sum.checked_add(i128::from(*coefficient) * i128::from(bound))
+    })?;
+    u64::try_from(greatest.checked_div(id.value.into())?).ok()
+}
+
 /// The keys of a line in the view's round that every counter of a site takes.
 pub(crate) fn keys_at(view: &InForce<'_>, line: LineId, site: SiteId) -> Vec<KeyIndex> {
     let fits = |entry: &KeyEntry| {

@@ -59,6 +59,12 @@ impl Wallet {
         self.seal(round).0.is_some()
     }
 
+    /// Whether messages of a round were made that recovery words do not bring back.
+    pub fn is_beyond_words(&self, round: Round) -> bool {
+        let used = self.recovery.as_ref().and_then(|recovery| recovery.used.get(&round));
+        used.is_some_and(|used| *used > SEALED_MESSAGES)
+    }
+
     pub(crate) fn recovery_keys(&self) -> Option<RecoveryKeys> {
         let recovery = self.recovery.as_ref()?;
         Some(RecoveryKeys::new(SecretBytes::new(*recovery.seed.expose()), self.programme))

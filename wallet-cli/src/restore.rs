@@ -107,7 +107,10 @@ impl Wallet {
         if found.without_vouchers.iter().any(|round| kept(*round)) {
             return Err(RestoreError::Incomplete);
         }
-        let open: Vec<Round> = rounds.into_iter().filter(|round| kept(*round)).collect();
+        // Also those of which no batch is closed.
+        let policy = (programme.latest().policy.first_round.0..=programme.latest().last_round.0).map(Round);
+        let announced = policy.filter(|round| programme.in_force(*round).is_ok() && !rounds.contains(round));
+        let open: Vec<Round> = announced.chain(rounds.iter().copied().filter(|round| kept(*round))).collect();
         Ok(self.adopt(found, &open))
     }
 

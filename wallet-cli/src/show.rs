@@ -23,7 +23,10 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{Endpoint, Event, Next, Outgoing, Refusal, Wallet, WalletError, recovery::SLOT_TAKEN, secret::SecretVec};
+use crate::{
+    Endpoint, Event, Next, Outgoing, Refusal, SEALED_MESSAGES, Wallet, WalletError, recovery::SLOT_TAKEN,
+    secret::SecretVec,
+};
 
 /// Every request on one serial or, before there is a credential, every enrolment.
 #[derive(Serialize, Deserialize)]
@@ -188,6 +191,14 @@ impl Wallet {
         }
     }
 
+    /// The list that a session is to be asked for.
+    pub(crate) fn session_asked(&self) -> Option<(Round, &[(KeyIndex, u32)])> {
+        match self.show.as_ref().map(|show| &show.step) {
+            Some(Step::Session { round, keys }) => Some((*round, keys)),
+            _ => None,
+        }
+    }
+
     /// Whether a refused show has to be followed by a refresh or roll-over before anything else.
     pub fn refresh_due(&self) -> bool {
         self.credential.is_some() && self.show.as_ref().is_some_and(|show| matches!(show.step, Step::Refused))
@@ -204,6 +215,7 @@ impl Wallet {
             && let Ok(offer) = SessionOffer::decode(answer)
         {
             self.is_current()?;
+            self.may_go_on()?;
             let view = programme.in_force(*round)?;
             let credential = self.credential.as_ref().ok_or(WalletError::NotEnrolled)?;
             let seal = self.seal(view.round);
@@ -243,7 +255,9 @@ impl Wallet {
             show.step = show.attempts[at].gone(programme, word)?;
             return Ok(Next::Send);
         }
-        show.attempts[at].slot_taken = refusal.code == SLOT_TAKEN;
+        let is_taken = refusal.code == SLOT_TAKEN;
+        show.attempts[at].slot_taken = is_taken;
+        let round = show.attempts[at].view.map_or(ENROLMENTS, |(round, _)| round);
         if refusal.is_conflict() && conflicts + 1 < show.attempts.len() {
             let at = (at + 1) % show.attempts.len();
             show.step = Step::Send { at, conflicts: conflicts + 1 };
@@ -251,8 +265,12 @@ impl Wallet {
         }
         show.step = Step::Refused;
         // A copy of this wallet may have gone on: what comes next is asked of the slots ([10.2-M7]).
-        if refusal.is_conflict() {
+        if refusal.is_conflict() || is_taken {
             self.set_copied();
+        }
+        // Nor is a second id repeated: ids that come twice join a wallet's messages ([10.2-M6]).
+        if is_taken {
+            self.sealed_before(round, SEALED_MESSAGES);
         }
         Ok(Next::Stop)
     }

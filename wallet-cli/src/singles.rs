@@ -13,7 +13,7 @@ use annona_protocol::{
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
-use crate::{Agent, AgentError, Link, Persist, SEALED_MESSAGES, Wallet, WalletError, plan::keys_at};
+use crate::{Agent, AgentError, Link, Persist, SEALED_MESSAGES, Task, Wallet, WalletError, plan::keys_at};
 
 /// The most draws of one list.
 pub const MOST_SINGLES: usize = 500;
@@ -152,24 +152,40 @@ impl Wallet {
             singles.manner = manner;
             return Ok(());
         }
-        let units = if asked.is_empty() { self.available(view) } else { asked.clone() };
-        let keys = plan_singles(view, site, &units)?;
+        let keys = self.singles_of(view, site, asked, manner)?;
         if keys.is_empty() {
             return Ok(());
-        }
-        let draws = keys.iter().fold(0usize, |sum, (_, count)| sum.saturating_add(*count as usize));
-        if draws > MOST_SINGLES {
-            return Err(WalletError::ManyDraws { draws });
-        }
-        self.covers_units(view, &units)?;
-        if self.has_words() && !manner.beyond_words && draws > self.sealed_messages_left(view.round) {
-            return Err(WalletError::WordsFew { draws, covered: self.sealed_messages_left(view.round) });
         }
         let mut left: Vec<KeyIndex> =
             keys.into_iter().flat_map(|(at, count)| std::iter::repeat_n(at, count as usize)).collect();
         shuffle(&mut left, rng);
         self.singles = Some(Singles { round: view.round, site, asked: asked.clone(), manner, left, made: 0 });
         Ok(())
+    }
+
+    /// The keys of the draws that are asked for, if they may be made: a refresh that is due is one message more.
+    fn singles_of(
+        &self,
+        view: &InForce<'_>,
+        site: SiteId,
+        asked: &BTreeMap<LineId, Units>,
+        manner: Manner,
+    ) -> Result<KeyCounts, WalletError> {
+        let units = if asked.is_empty() { self.available(view) } else { asked.clone() };
+        let keys = plan_singles(view, site, &units)?;
+        if keys.is_empty() {
+            return Ok(keys);
+        }
+        let draws = keys.iter().fold(0usize, |sum, (_, count)| sum.saturating_add(*count as usize));
+        if draws > MOST_SINGLES {
+            return Err(WalletError::ManyDraws { draws });
+        }
+        self.covers_units(view, &units)?;
+        let covered = self.sealed_messages_left(view.round).saturating_sub(usize::from(self.refresh_due()));
+        if self.has_words() && !manner.beyond_words && draws > covered {
+            return Err(WalletError::WordsFew { draws, covered });
+        }
+        Ok(keys)
     }
 
     /// Gives up what is left of single draws: it can be drawn in another way.
@@ -192,6 +208,17 @@ impl Wallet {
         }
     }
 
+    /// Whether the pending show may go on: a session that is asked for anew seals a new message.
+    pub(crate) fn may_go_on(&self) -> Result<(), WalletError> {
+        match (&self.singles, self.session_asked()) {
+            (Some(singles), Some((round, [(key, 1)]))) if (singles.round, singles.next()) == (round, Some(*key)) => {
+                self.may_draw_single(round)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether recovery words would bring the next message back, or that is not wanted: so also before a refresh.
     fn may_draw_single(&self, round: Round) -> Result<(), WalletError> {
         let beyond = self.singles.as_ref().is_some_and(|singles| singles.manner.beyond_words);
         if self.has_words() && !beyond && !self.is_covered(round) {
@@ -217,13 +244,21 @@ impl<P: Persist, L: Link> Agent<P, L> {
         rng: &mut R,
     ) -> Result<(), AgentError> {
         if self.wallet().singles().is_none() {
-            self.ready_for_a_show(view, rng)?;
+            self.finish_show(view, rng)?;
+            if self.wallet().refresh_due() {
+                // A refresh is sealed too: not before it is clear that the words reach.
+                if self.wallet().singles_of(view, site, asked, manner)?.is_empty() {
+                    return self.save();
+                }
+                self.refresh(view, rng)?;
+            }
         }
         self.wallet_mut().start_singles(view, site, asked, manner, rng)?;
         self.save()
     }
 
-    /// Makes the next single draw, or goes on with it; gives how many are left.
+    /// Makes the next single draw, or goes on with it; gives how many are left. If anything else had to be sent first, that is all
+    /// that it does.
     ///
     /// # Errors
     /// [`AgentError`]; [`WalletError::WordsFew`] if recovery words would not bring it back.
@@ -236,9 +271,16 @@ impl<P: Persist, L: Link> Agent<P, L> {
         };
         let keys = vec![(key, 1)];
         if !self.wallet().is_drawing(view.round, &keys) {
-            self.ready_for_a_show(view, rng)?;
-            // It was drawn, and its answer lost or denied.
-            if left(self.wallet()) < before {
+            let mut is_sent = self.wallet().outgoing(Task::Credential).is_some();
+            self.finish_show(view, rng)?;
+            if left(self.wallet()) == before && self.wallet().refresh_due() {
+                self.wallet().may_draw_single(view.round)?;
+                self.refresh(view, rng)?;
+                is_sent = true;
+            }
+            // What was sent is not followed at once by a draw, which would tell that they belong together; or it was a draw of the
+            // list, whose answer was lost or denied.
+            if is_sent || left(self.wallet()) < before {
                 return Ok(left(self.wallet()));
             }
             self.wallet().may_draw_single(view.round)?;

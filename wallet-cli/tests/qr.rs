@@ -172,8 +172,21 @@ fn one_command_shows_and_scans() {
         first.out.contains('█') && first.out.contains("1 / 2") && first.err.contains("Hold these squares"),
         "{first:?}"
     );
+    assert!(first.err.contains("These squares are for north-gate, round 1."), "{first:?}");
     // The same squares again, and with the colours turned round.
     let dark = aid::run(&visit, "", None);
+    assert!(dark.err.contains("The visit to north-gate, round 1, was begun before"), "{dark:?}");
+    // For another site, or if it was drawn for another since, they are not shown.
+    let south = [&visit[..], &["--site", "2"]].concat();
+    assert!(!aid::run(&south, "", None).out.contains('█'));
+    aid.make("moved");
+    fs::copy(&path, aid.path("moved")).unwrap();
+    aid.wallet("moved", &["draw", "--site", "2"], "", None).json();
+    assert_eq!(aid.wallet("moved", &["redeem", "--qr"], "", None).error().1, "which-site");
+    assert_eq!(
+        shown(&aid.wallet("moved", &["redeem", "--qr", "--site", "1"], "", None))["unfinished"][0]["task"],
+        "visit"
+    );
     assert_eq!(dark.out, first.out);
     let light = aid::run(&[&visit[..], &["--light"]].concat(), "", None);
     let modules = |text: &str| -> String {
@@ -303,11 +316,11 @@ fn what_is_no_quote_of_a_known_place_is_refused_by_name() {
     assert_eq!(error(&signed(&|place| place.programme = ProgrammeId([7; 32]), 0)), told("quote-programme", 1));
     assert_eq!(error(&signed(&|place| place.manifest = ManifestHash([7; 32]), 0)), told("quote-manifest", 1));
     assert_eq!(error(&signed(&|place| place.round = Round(2), 0)), told("round-not-open", 2));
-    // Another site's own quote: the wallet has nothing for it, and says so if that site was not meant.
+    // Another site's own quote: not the one that was drawn for, so it has to be named; and then the wallet has nothing for it.
     let other = signed(&|place| place.site = SiteId(2), 1);
-    assert_eq!(error(&other), told("nothing-to-redeem", 1));
-    let asked = aid.wallet("wallet", &["redeem", "--qr", "--site", "1"], &other, None);
-    assert_eq!(asked.error(), (1, "quote-site".into(), String::new()));
+    assert_eq!(error(&other), told("quote-site", 1));
+    let asked = |site: &str| aid.wallet("wallet", &["redeem", "--qr", "--site", site], &other, None).error().1;
+    assert_eq!((asked("1"), asked("2")), ("quote-site".into(), "nothing-to-redeem".into()));
     let mut flipped = real.clone();
     flipped.content.id.0[5] ^= 1;
     assert_eq!(error(&texts(&flipped)), told("quote-false", 1));

@@ -181,7 +181,29 @@ fn what_is_left_is_gone_on_with_or_drawn_in_another_way() {
     assert_eq!(held(&aid, "instead"), due(2));
 }
 
-/// A list of a round that was closed is given up; the next round's is drawn as usual, with the cash that was left.
+/// Killed after the last draw of a list: it is done, and in nobody's way.
+#[test]
+fn a_list_that_is_done_stands_in_no_way() {
+    let aid = Aid::new(8);
+    let one = [&UNIFORM[..], &["--line", "food=1"]].concat();
+    let mut done = 0;
+    for save in 1..8 {
+        let wallet = format!("wallet-{save}");
+        joined(&aid, &wallet, save);
+        aid.wallet(&wallet, &["draw", "--site", "1", "--line", "cash=1"], "", None).json();
+        let killed = aid.wallet(&wallet, &one, "", Some(&format!("vault-saved:{save}"))).code.is_none();
+        if !killed || !held(&aid, &wallet).contains_key(&1) {
+            continue;
+        }
+        done += 1;
+        let ended = aid.wallet(&wallet, &["draw"], "", None);
+        assert!(ended.json()["drawn"].as_u64().unwrap() > 0, "{ended:?}");
+        assert_eq!(held(&aid, &wallet), due(save as u64));
+    }
+    assert!(done > 0);
+}
+
+/// A list of a round that was closed is given up when the person asks for the next; the next round's is drawn as usual, with the cash that was left.
 #[test]
 fn a_list_of_a_closed_round_is_given_up() {
     let aid = office::open_office(2, 3, &[]).0;
@@ -190,8 +212,10 @@ fn a_list_of_a_closed_round_is_given_up() {
     aid.next_round(1);
     let closed = aid.wallet("wallet", &UNIFORM, "", None).error();
     assert_eq!(closed, (1, "refused".into(), "round-not-open".into()));
+    // Whoever says so has signed nothing: the list stays until the person asks for the round that was announced.
+    assert_eq!(aid.wallet("wallet", &["draw"], "", None).error().1, "draws-left");
     let before = units(&aid.wallet("wallet", &["show", "--round", "1"], "", None).json()["collect"][0]["units"]);
-    let drawn = aid.wallet("wallet", &UNIFORM, "", None).json();
+    let drawn = aid.wallet("wallet", &[&UNIFORM[..], &["--round", "2"]].concat(), "", None).json();
     assert_eq!((&drawn["round"], &drawn["rolled_over"]), (&2.into(), &true.into()));
     let shown = aid.wallet("wallet", &["show"], "", None).json();
     let collect = shown["collect"].as_array().unwrap();
@@ -217,6 +241,7 @@ fn more_draws_than_words_bring_back_are_refused() {
     assert_eq!((&some["drawn"], &some["words_cover_the_next"]), (&4.into(), &true.into()));
     let all = aid.wallet("wallet", &[&UNIFORM[..], &["--beyond-words"]].concat(), "", None).json();
     assert_eq!((&all["drawn"], &all["words_cover_the_next"]), (&10.into(), &false.into()));
+    assert_eq!((&some["words_cover_the_last"], &all["words_cover_the_last"]), (&true.into(), &false.into()));
     assert_eq!(held(&aid, "wallet"), due(3));
 }
 

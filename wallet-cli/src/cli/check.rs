@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use annona_protocol::{ids::SiteId, programme::LogKey, voucher::Mark};
+use annona_protocol::{ids::SiteId, programme::LogKey, slip::Receipt, voucher::Mark};
 use annona_wallet::{Kept, LogError, WholeLog};
 use clap::Args;
 use serde_json::{Value, json};
@@ -80,9 +80,10 @@ impl Check {
         desk: &Desk,
         holder: &Holder,
         report: &mut Report,
-    ) -> Result<(BTreeSet<Mark>, BTreeSet<Mark>), Problem> {
+    ) -> Result<(BTreeSet<Promise>, BTreeSet<Mark>), Problem> {
         let header = holder.programme().latest();
         let (mut proven, mut redeemed, mut list, mut broken) = (BTreeSet::new(), BTreeSet::new(), Vec::new(), 0usize);
+        let mut kept = BTreeSet::new();
         let receipts = holder.wallet().receipts();
         let with_receipts = receipts.iter().map(|receipt| receipt.content.place.site);
         let with_vouchers =
@@ -106,11 +107,12 @@ impl Check {
                 match log.kept(receipt, header).map_err(Problem::Receipt)? {
                     Kept::Included(_) => {
                         included += 1;
-                        proven.insert(receipt.content.mark);
+                        proven.insert(promise(receipt));
                     }
                     Kept::NotDue => waiting += 1,
                     Kept::Broken(proof) => {
                         broken += 1;
+                        kept.insert(promise(receipt));
                         if let Some(folder) = &self.proofs {
                             fs::create_dir_all(folder).map_err(Problem::Folder)?;
                             let name = format!("omission-{}.json", hex::encode(&receipt.content.leaf.0[..8]));
@@ -135,22 +137,35 @@ impl Check {
         }
         report.set("sites", list);
         report.set("broken", broken);
+        // Evidence is never erased.
+        proven.retain(|promise| !kept.contains(promise));
         Ok((proven, redeemed))
     }
 }
 
-/// How many households drew at least what is held for a site: what a visit shows, they could show too.
+/// What a receipt promises: of a voucher the acceptance of this number, as this leaf. Several may be of one voucher.
+pub(super) type Promise = (Mark, u32, [u8; 32]);
+
+pub(super) fn promise(receipt: &Receipt) -> Promise {
+    (receipt.content.mark, receipt.content.number, receipt.content.leaf.0)
+}
+
+/// How many draws brought at least what is held for a site: whoever made them could show what a visit shows.
 fn crowds(desk: &Desk, holder: &Holder, issuer: &WholeLog, report: &mut Report) -> Result<Vec<Crowd>, Problem> {
     let (mut list, mut all) = (Vec::new(), Vec::new());
     for (place, held) in crowd::places(holder.programme(), holder.wallet()) {
         let found = crowd::find(issuer, place, held).map_err(Problem::Log)?;
-        let draws = crowd::covering(&found, &found.held).unwrap_or_default();
+        let (draws, single) = crowd::covering(holder.programme(), &found, &found.held).unwrap_or_default();
         let about = crowd::about(desk, holder.programme(), place, draws);
         report.line(desk.say(if draws < crowd::FEW { "check-small-crowd" } else { "check-crowd" }, &about));
+        if let Some(line) = crowd::at_most(desk, single) {
+            report.line(line);
+        }
         list.push(json!({
             "site": found.site.map(|site| site.0),
             "round": found.round.0,
             "crowd": draws,
+            "at_most": single,
             "same": found.same,
         }));
         all.push(found);

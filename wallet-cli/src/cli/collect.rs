@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     Desk, Done, Problem, Report,
     holder::{At, Holder},
-    names::{find_site, round},
+    names::round,
     redeem::tell,
     screen::ByQr,
     show,
@@ -67,22 +67,25 @@ impl Collect {
     fn run_by_qr(self, desk: &mut Desk) -> Done {
         let stored = desk.open()?;
         let mut holder = Holder::known(desk, stored, At { site: self.site.as_deref(), url: None })?;
-        let asked = self.site.as_deref().map(|site| find_site(holder.programme().latest(), site)).transpose()?;
+        let site = holder.site(self.site.as_deref())?;
         let screen = self.by_qr.screen(desk);
-        let here = |site: SiteId| asked.is_none_or(|asked| asked == site);
-        let waiting = holder.wallet().collecting().find(|(_, place)| here(place.site));
+        let begun: Vec<_> = holder.wallet().collecting().collect();
+        holder.are_here(desk, site, self.site.is_some(), begun.iter().map(|(_, place)| place.site))?;
+        let waiting = begun.into_iter().find(|(_, place)| place.site == site);
+        let is_again = waiting.is_some();
         let (slip, place) = match waiting {
             Some(waiting) => waiting,
             None if self.by_qr.is_answered() => return Err(Problem::QrNotAsked),
-            None if !holder.wallet().owed().any(|slip| here(slip.content.place.site)) => {
+            None if !holder.wallet().owed().any(|slip| slip.content.place.site == site) => {
                 return Err(Problem::NothingOwed);
             }
             None => {
-                let place = screen.quote(holder.programme(), asked)?.content.place;
+                let place = screen.quote(holder.programme(), site)?.content.place;
                 let slip = holder.wallet().owed().find(|slip| slip.content.place.site == place.site);
                 (slip.ok_or(Problem::NothingOwed)?.content.holder, place)
             }
         };
+        screen.name_site(desk.site_name(holder.programme().latest(), site), place.round, is_again);
         holder.by(&screen);
         let collected = holder.collect(place.round, slip);
         let mut report = Report::default();

@@ -10,7 +10,7 @@ use annona_protocol::{
     ids::{KeyIndex, Round, SiteId},
     programme::Programme,
 };
-use annona_wallet::{LogError, Wallet, WholeLog};
+use annona_wallet::{LogError, Wallet, WholeLog, most_drawn};
 use fluent_bundle::FluentValue;
 use serde_json::{Value, json};
 
@@ -64,11 +64,21 @@ pub(super) fn find(issuer: &WholeLog, (round, site): Place, held: Keys) -> Resul
     Ok(Crowd { round, site, log: issuer.checkpoint().size(), held, same, draws, singly })
 }
 
-/// Of how many draws these vouchers may be; nothing if the check did not look at all of them.
-pub(super) fn covering(crowd: &Crowd, keys: &Keys) -> Option<u64> {
+/// Of how many draws these vouchers may be, never too many, and how often single draws make them up at most; nothing if the check
+/// did not look at all of them.
+pub(super) fn covering(programme: &Programme, crowd: &Crowd, keys: &Keys) -> Option<(u64, u64)> {
     let is_known = keys.iter().all(|(key, count)| crowd.held.get(key) >= Some(count));
     let draws = crowd.draws.iter().map(|(brought, draws)| (brought, *draws));
-    is_known.then(|| annona_wallet::covering(keys, draws, &crowd.singly))
+    let most = |key| most_drawn(&programme.in_force(crowd.round).ok()?, key);
+    is_known.then(|| {
+        let sure = annona_wallet::covering(keys, draws, &crowd.singly, most);
+        (sure, annona_wallet::made_up(keys, &crowd.singly))
+    })
+}
+
+/// What single draws say besides.
+pub(super) fn at_most(desk: &Desk, count: u64) -> Option<String> {
+    (count > 0).then(|| desk.say("crowd-at-most", &[("count", count.into())]))
 }
 
 /// The places of a message about a crowd.
@@ -88,13 +98,16 @@ pub(super) fn alike(desk: &Desk, programme: &Programme, wallet: &Wallet, crowds:
     for (place, keys) in places(programme, wallet) {
         let (round, site) = place;
         let crowd = crowds.iter().find(|crowd| (crowd.round, crowd.site) == place);
-        let found = crowd.and_then(|crowd| Some((crowd, covering(crowd, &keys)?)));
+        let found = crowd.and_then(|crowd| Some((crowd, covering(programme, crowd, &keys)?)));
         let same = found.filter(|(crowd, _)| crowd.held == keys).and_then(|(crowd, _)| crowd.same);
-        if let Some((crowd, draws)) = found {
+        if let Some((crowd, (draws, single))) = found {
             let [site, round, count] = about(desk, programme, place, draws);
             report.line(desk.say("show-alike", &[site, round, count, ("number", crowd.log.into())]));
             if let Some(same) = same {
                 report.line(desk.say("show-same", &[("number", same.into())]));
+            }
+            if let Some(line) = at_most(desk, single) {
+                report.line(line);
             }
             if draws < FEW {
                 report.line(desk.say("crowd-few", &[]));
@@ -104,7 +117,8 @@ pub(super) fn alike(desk: &Desk, programme: &Programme, wallet: &Wallet, crowds:
         list.push(json!({
             "site": site.map(|site| site.0),
             "round": round.0,
-            "crowd": found.map(|(_, draws)| draws),
+            "crowd": found.map(|(_, (draws, _))| draws),
+            "at_most": found.map(|(_, (_, single))| single),
             "same": same,
             "log": found.map(|(crowd, _)| crowd.log),
         }));
@@ -131,27 +145,31 @@ pub(super) fn before_visit(
         let mut keys = Keys::new();
         shown.iter().for_each(|held| *keys.entry(held.mark.key).or_default() += 1);
         let here = crowds.iter().filter(|crowd| crowd.site.is_none_or(|at| at == site));
-        here.filter(|crowd| shown.iter().all(|held| held.round == crowd.round)).find_map(|crowd| covering(crowd, &keys))
+        here.filter(|crowd| shown.iter().all(|held| held.round == crowd.round))
+            .find_map(|crowd| covering(holder.programme(), crowd, &keys))
     };
     let crowd = of(shown);
     match (crowd, least) {
-        (Some(draws), Some(least)) if draws < least => return Err(Problem::SmallCrowd(draws)),
+        (Some((draws, _)), Some(least)) if draws < least => return Err(Problem::SmallCrowd(draws)),
         (None, Some(_)) => return Err(Problem::CrowdUnknown),
         _ => {}
     }
-    let Some(draws) = crowd else {
+    let Some((draws, single)) = crowd else {
         remark(desk, &desk.say("visit-alike-unknown", &[]));
         return Ok(None);
     };
     let round = shown.first().map_or(Round(0), |held| held.round);
     remark(desk, &desk.say("visit-alike", &about(desk, holder.programme(), (round, Some(site)), draws)));
+    if let Some(line) = at_most(desk, single) {
+        remark(desk, &line);
+    }
     if draws < FEW {
         // Of the single vouchers the one that most households could show.
-        let single = shown.iter().filter_map(|held| Some((of(&[*held])?, held))).max_by_key(|(draws, _)| *draws);
+        let single = shown.iter().filter_map(|held| Some((of(&[*held])?.0, held))).max_by_key(|(draws, _)| *draws);
         let better = single.filter(|(most, _)| *most > draws);
         remark(desk, &better.map_or_else(|| desk.say("crowd-few", &[]), |(most, held)| part(desk, holder, most, held)));
     }
-    Ok(crowd)
+    Ok(Some(draws))
 }
 
 /// How to show less at once.

@@ -14,6 +14,9 @@ use super::{
     show,
 };
 
+/// How many spread draws in a row may fail before the program ends.
+const MOST_FAILED: u32 = 3;
+
 #[derive(Args)]
 pub(super) struct Draw {
     /// The site to collect at: its number or name. Without it the last one.
@@ -79,7 +82,14 @@ impl Draw {
         let stored = desk.open()?;
         // Once, however many draws follow.
         let mut holder = Holder::with_news(desk, stored, At::default())?;
-        if self.instead {
+        let over = |singles: &Singles| {
+            // All made, and the program ended before it forgot them; or the person asks for a newer round.
+            singles.left() == 0 || self.round.is_some_and(|asked| asked > singles.round())
+        };
+        if let Some(asked) = self.round {
+            holder.round(Some(asked))?;
+        }
+        if self.instead || holder.wallet().singles().is_some_and(over) {
             holder.drop_singles()?;
         }
         let planned = holder.wallet().singles().map(Singles::round);
@@ -100,12 +110,16 @@ impl Draw {
         };
         let wallet = done.holder.wallet();
         let uncovered = wallet.has_words() && !wallet.is_covered(round);
-        if uncovered {
+        let beyond = wallet.is_beyond_words(round);
+        if beyond {
+            report.line(desk.say("words-beyond", &[("round", round.0.into())]));
+        } else if uncovered {
             report.line(desk.say("words-uncovered", &[("round", round.0.into())]));
         }
         report.set("round", round.0);
         report.set("site", site.0);
         report.set("words_cover_the_next", !uncovered);
+        report.set("words_cover_the_last", !beyond);
         report.set("rolled_over", done.rolled_over);
         report.set("drawn", done.drawn);
         show::unfinished(desk, wallet, &mut report);
@@ -132,6 +146,10 @@ impl Draw {
         };
         if !keys.is_empty() {
             done = done.wait(desk, moments, 1)?;
+            if done.holder.wallet().singles().is_some_and(|singles| singles.left() > 0) {
+                // Planned by another command in between: this draw would show the rest in one.
+                return Err(annona_wallet::WalletError::DrawsLeft.into());
+            }
             // Another command may have drawn in between.
             let again = !done.holder.is_drawing(round, &keys);
             let keys = if again { done.holder.plan(round, site, &self.lines)? } else { keys };
@@ -159,10 +177,16 @@ impl Draw {
         let manner = Manner { spread: self.within.is_some(), beyond_words: self.beyond_words };
         done.count(|holder| holder.start_singles(round, site, &self.lines, manner))?;
         let first = left(done.holder.wallet());
+        let mut failed = 0;
         while left(done.holder.wallet()) > 0 {
             let count = left(done.holder.wallet());
             done = done.wait(desk, moments, count)?;
-            done.count(|holder| draw_single(holder, round))?;
+            match done.count(|holder| holder.draw_single(round)) {
+                Ok(_) => failed = 0,
+                // One failure does not end what goes on for days: what follows it waits for a moment too.
+                Err(error) if self.within.is_some() && failed < MOST_FAILED && may_pass(&error) => failed += 1,
+                Err(error) => return Err(error.into()),
+            }
         }
         let made = done.holder.wallet().singles().map_or(0, Singles::made);
         done.holder.drop_singles()?;
@@ -175,14 +199,12 @@ impl Draw {
     }
 }
 
-/// Makes the next single draw. Those of a round that was closed can be made no more.
-pub(super) fn draw_single(holder: &mut Holder, round: Round) -> Result<usize, Problem> {
-    match holder.draw_single(round) {
-        Err(AgentError::Refused(refusal)) if refusal.code == "round-not-open" => {
-            holder.drop_singles()?;
-            Err(AgentError::Refused(refusal).into())
-        }
-        done => Ok(done?),
+/// Whether the next moment may bring what failed at this one. A round that is closed stays closed.
+fn may_pass(error: &AgentError) -> bool {
+    match error {
+        AgentError::Refused(refusal) => refusal.code != "round-not-open",
+        AgentError::Unreached { .. } => true,
+        _ => false,
     }
 }
 

@@ -29,6 +29,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Desk, Problem,
+    check::{Promise, promise},
     desk::Stored,
     names::{Amount, find_line, find_site},
     screen::Screen,
@@ -335,9 +336,9 @@ impl Holder {
         self.link.log_file(site, path)
     }
 
-    /// Erases the receipts of these vouchers: once their inclusion is proven, they say no more than where their holder was.
-    pub(super) fn erase_receipts(&mut self, marks: &BTreeSet<Mark>) -> Result<usize, Problem> {
-        let erased = self.agent.wallet_mut().retain_receipts(|receipt| !marks.contains(&receipt.content.mark));
+    /// Erases the receipts with these promises: once their inclusion is proven, they say no more than where their holder was.
+    pub(super) fn erase_receipts(&mut self, proven: &BTreeSet<Promise>) -> Result<usize, Problem> {
+        let erased = self.agent.wallet_mut().retain_receipts(|receipt| !proven.contains(&promise(receipt)));
         self.agent.save()?;
         Ok(erased)
     }
@@ -385,21 +386,34 @@ impl Holder {
         }
     }
 
-    /// The visit that was not answered, at this site or anywhere.
-    pub(super) fn waiting_visit(&self, desk: &Desk, asked: Option<SiteId>) -> Result<Option<(SiteId, Round)>, Problem> {
+    /// The round of the visit to a site that was not answered. Unless that site was asked for, none may wait at another one.
+    ///
+    /// # Errors
+    /// [`Problem::WhichSite`].
+    pub(super) fn waiting_visit(&self, desk: &Desk, site: SiteId, is_asked: bool) -> Result<Option<Round>, Problem> {
         let visit = |task: Task| match task {
-            Task::Visit(site, round) if asked.is_none_or(|asked| asked == site) => Some((site, round)),
+            Task::Visit(site, round) => Some((site, round)),
             _ => None,
         };
         let waiting: Vec<(SiteId, Round)> = self.wallet().tasks().into_iter().filter_map(visit).collect();
-        match waiting[..] {
-            [] => Ok(None),
-            [first, ..] if waiting.iter().all(|other| other.0 == first.0) => Ok(Some(first)),
-            _ => {
-                let name = |(site, _): &(SiteId, Round)| desk.site_name(self.programme.latest(), *site);
-                Err(Problem::WhichSite(waiting.iter().map(name).collect()))
-            }
+        self.are_here(desk, site, is_asked, waiting.iter().map(|(at, _)| *at))?;
+        Ok(waiting.into_iter().find(|(at, _)| *at == site).map(|(_, round)| round))
+    }
+
+    /// Refuses to guess a site: what was begun at another one is not shown without its being named.
+    pub(super) fn are_here(
+        &self,
+        desk: &Desk,
+        site: SiteId,
+        is_asked: bool,
+        begun: impl Iterator<Item = SiteId> + Clone,
+    ) -> Result<(), Problem> {
+        if is_asked || begun.clone().all(|at| at == site) {
+            return Ok(());
         }
+        let sites: BTreeSet<SiteId> = begun.collect();
+        let name = |site| desk.site_name(self.programme.latest(), site);
+        Err(Problem::WhichSite(sites.into_iter().map(name).collect()))
     }
 
     /// The round that a site says is open.

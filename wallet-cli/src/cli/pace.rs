@@ -10,7 +10,7 @@ use super::{Desk, Problem, holder::Holder};
 
 /// The longest time to spread over: rounds are not longer.
 const MOST: Duration = Duration::from_secs(31 * 24 * 3600);
-/// How long another command may have the file open when this one wants to go on.
+/// At how many moments in a row another command may have the file open.
 const PATIENCE: u32 = 600;
 
 /// A time such as 30min, 2h or 3d.
@@ -37,8 +37,9 @@ impl Moments {
         loop {
             match Holder::wake(desk, &resting) {
                 Err(Problem::Vault(error)) if error.is_transient() && patience > 0 => {
+                    // Not as soon as it is free: what the other command sends would tell when this one does.
                     patience -= 1;
-                    pace.pause(Duration::from_secs(1));
+                    pace.wait_again(count, &mut UnwrapErr(SysRng));
                 }
                 done => return done,
             }

@@ -18,7 +18,7 @@ pub(super) struct Receipts {
     #[arg(long)]
     erase: bool,
     /// Writes the receipts that are listed, and slips for what is owed, to this new file, for `annona-audit receipt`. Whoever has the
-    /// file can tell that one household was at these sites.
+    /// file can tell at which sites one household was in which rounds, and what it got and is owed there.
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
 }
@@ -64,8 +64,10 @@ impl Receipts {
         if let Some(path) = &self.export {
             let receipts = wallet.receipts().iter().filter(|receipt| meant(receipt)).map(Receipt::encode);
             let owed = wallet.owed().filter(|slip| self.round.is_none_or(|round| slip.content.place.round == round));
-            let slips: Vec<String> =
+            let mut slips: Vec<String> =
                 receipts.chain(owed.map(|slip| slip.encode())).map(|slip| BASE64.encode(slip)).collect();
+            // Their order would tell in which order they came.
+            slips.sort_unstable();
             exported = slips.len();
             if exported > 0 {
                 let file = json!({ "format": EXPORT, "programme": programme.id().to_string(), "slips": slips });

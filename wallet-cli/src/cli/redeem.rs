@@ -15,7 +15,7 @@ use serde_json::json;
 use super::{
     Desk, Done, Problem, Report, crowd,
     holder::{At, Held, Holder, free},
-    names::{self, Amount, amount, find_line, find_site, round},
+    names::{self, Amount, amount, find_line, round},
     screen::ByQr,
     show,
 };
@@ -68,16 +68,15 @@ impl Redeem {
     fn run_by_qr(self, desk: &mut Desk) -> Done {
         let stored = desk.open()?;
         let mut holder = Holder::known(desk, stored, At { site: self.site.as_deref(), url: None })?;
-        let asked = self.site.as_deref().map(|site| find_site(holder.programme().latest(), site)).transpose()?;
+        let site = holder.site(self.site.as_deref())?;
         let screen = self.by_qr.screen(desk);
-        let (site, round) = match holder.waiting_visit(desk, asked)? {
-            Some(waiting) => waiting,
+        let waiting = holder.waiting_visit(desk, site, self.site.is_some())?;
+        let round = match waiting {
+            Some(round) => round,
             None if self.by_qr.is_answered() => return Err(Problem::QrNotAsked),
-            None => {
-                let place = screen.quote(holder.programme(), asked)?.content.place;
-                (place.site, place.round)
-            }
+            None => screen.quote(holder.programme(), site)?.content.place.round,
         };
+        screen.name_site(desk.site_name(holder.programme().latest(), site), round, waiting.is_some());
         let marks = self.marks(&holder, site, round)?;
         let crowd = self.crowd(desk, &holder, site, round, marks.as_deref())?;
         holder.by(&screen);

@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use super::{
     Desk, Done, Problem, Report,
-    draw::draw_single,
     holder::{At, Holder},
     redeem::tell,
     show::{self, task},
@@ -55,7 +54,7 @@ fn singles(desk: &Desk, holder: &mut Holder, go_on: bool, report: &mut Report) -
     };
     let left = |holder: &Holder| holder.wallet().singles().map_or(0, Singles::left);
     while go_on && !spread && left(holder) > 0 {
-        draw_single(holder, round)?;
+        holder.draw_single(round)?;
     }
     if left(holder) > 0 {
         report.line(desk.say("resume-singles-left", &[("count", left(holder).into())]));

@@ -17,7 +17,7 @@ use annona_bearer::{
     screen::{Heard, Scanner, Squares},
 };
 use annona_protocol::{
-    ids::SiteId,
+    ids::{Round, SiteId},
     programme::{Header, Programme},
     redeem::RedeemResponse,
     slip::{Quote, RefusalSlip},
@@ -117,7 +117,7 @@ struct NoAnswer;
 
 impl Screen {
     /// Scans the counter's quote, and checks that it is of a place that the programme knows.
-    pub(super) fn quote(&self, programme: &Programme, site: Option<SiteId>) -> Result<Quote, Problem> {
+    pub(super) fn quote(&self, programme: &Programme, site: SiteId) -> Result<Quote, Problem> {
         self.remark("qr-scan-quote");
         let message = self.message(|message| match Quote::decode(message) {
             Ok(_) => Scan::Wanted,
@@ -128,9 +128,6 @@ impl Screen {
         if place.programme != programme.id() {
             return Err(Problem::QuoteProgramme);
         }
-        if site.is_some_and(|site| site != place.site) {
-            return Err(Problem::QuoteSite(place.site));
-        }
         let view = programme.in_force(place.round)?;
         if place.manifest != view.hash {
             return Err(Problem::QuoteManifest);
@@ -138,6 +135,10 @@ impl Screen {
         // A site that the manifest does not have, or somebody else's key.
         let key = place.site_key(&view).map_err(|_| Problem::QuoteFalse)?;
         quote.verify(&key).map_err(|_| Problem::QuoteFalse)?;
+        // Another site is named before anything is shown to it.
+        if site != place.site {
+            return Err(Problem::QuoteSite(place.site));
+        }
         self.0.quote.replace(Some(message.to_vec()));
         Ok(quote)
     }
@@ -245,6 +246,12 @@ impl Screen {
     fn wrong(&self, problem: Problem) -> Problem {
         self.remark(&format!("error-{}", problem.code()));
         problem
+    }
+
+    /// For whom the squares are that follow.
+    pub(super) fn name_site(&self, site: String, round: Round, is_again: bool) {
+        let id = if is_again { "qr-again" } else { "qr-visit" };
+        self.write(&self.0.words.say(id, &[("site", site.into()), ("round", round.0.into())]));
     }
 
     /// For whoever holds the telephone.

@@ -305,16 +305,12 @@ error-split-differs = Print a split sheet with --split, and another one without.
 check-manifest = The programme is version { $version }. { $count } of its { $number } witnesses vouch that everybody sees the same.
 check-no-witness = The programme is version { $version }. It names { $number } witnesses and asks for { $count }: nobody vouches that everybody sees the same.
 check-issuer = The agency’s public log is whole: { $number } entries.
-check-crowd =
-    { $count ->
-        [one] At { $site }, round { $round }: { $count } household drew what you hold.
-       *[other] At { $site }, round { $round }: { $count } households, you among them, drew at least what you hold. A visit hides you among them.
-    }
+check-crowd = At { $site }, round { $round }: { $count } draws brought at least what you hold. A visit hides you among them.
 check-small-crowd =
     { $count ->
         [0] At { $site }, round { $round }: no single draw brought all that you hold. Redeem in several visits, a few vouchers each.
-        [one] At { $site }, round { $round }: only you drew what you hold. Whoever reads the public log can follow this visit.
-       *[other] At { $site }, round { $round }: only { $count } households, you among them, drew at least what you hold. Redeem in several visits, a few vouchers each.
+        [one] At { $site }, round { $round }: only { $count } draw brought what you hold. Whoever reads the public log can follow this visit.
+       *[other] At { $site }, round { $round }: only { $count } draws brought at least what you hold. Redeem in several visits, a few vouchers each.
     }
 check-receipts = { $site }: { $count } receipts are in its public log, { $number } wait for it.
 check-no-log = { $site }: its log cannot be checked ({ $reason }).
@@ -349,8 +345,11 @@ show-card =
     }
 
 words-uncovered = Your recovery words bring back what you did so far, and nothing more of round { $round }. From the next round on they bring back everything again.
+words-beyond = Your recovery words do not bring back the last messages of round { $round }. If the telephone is lost before the next round, what they drew is lost, and nothing more can be drawn until your ticket's term ends. Make a backup now. From the next round on the words bring back everything again.
 
 qr-scan-quote = Scan the counter's square.
+qr-visit = These squares are for { $site }, round { $round }.
+qr-again = The visit to { $site }, round { $round }, was begun before. These are its squares again.
 qr-shown = Hold these squares to the counter, one after the other:
 qr-scan-answer = Now scan the counter's answer: all its squares, in any order.
 qr-unanswered = { $site } has not answered yet. Show the squares again with the same command, or scan the answer with --qr --answer.
@@ -377,6 +376,7 @@ show-alike = Draws that brought at least what you hold for { $site } in round { 
 show-same = Draws that asked for exactly that: { $number }.
 crowd-few = That is few: whoever reads the public log may find out which visit is yours. Redeem in several visits, a few vouchers each, with --part.
 crowd-few-part = That is few: whoever reads the public log may find out which visit is yours. Redeem in several visits: { $about } alone is what { $count } draws brought.
+crowd-at-most = Draws of one voucher each make that up at most this often: { $count }. One household may have made many of them, so do not count on it.
 visit-alike = Draws that brought at least what this visit shows to { $site } in round { $round }, as your last `check` found it: { $count }.
 visit-alike-unknown = How many others could show what this visit shows is not known. Run `annona-wallet check` before a visit.
 error-crowd-unknown = No `check` has looked at all these vouchers yet, so nothing was shown. Run `annona-wallet check` first.

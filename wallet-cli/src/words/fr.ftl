@@ -305,16 +305,12 @@ error-split-differs = Imprimez une feuille partagée avec --split, une autre san
 check-manifest = Le programme est à la version { $version }. { $count } de ses { $number } témoins attestent que tous voient la même chose.
 check-no-witness = Le programme est à la version { $version }. Il nomme { $number } témoins et en demande { $count } : personne n’atteste que tous voient la même chose.
 check-issuer = Le registre public de l’agence est entier : { $number } entrées.
-check-crowd =
-    { $count ->
-        [one] À { $site }, distribution { $round } : { $count } ménage a retiré ce que vous avez.
-       *[other] À { $site }, distribution { $round } : { $count } ménages, dont vous, ont retiré au moins ce que vous avez. Une visite vous cache parmi eux.
-    }
+check-crowd = À { $site }, distribution { $round } : { $count } retraits ont apporté au moins ce que vous avez. Une visite vous cache parmi eux.
 check-small-crowd =
     { $count ->
         [0] À { $site }, distribution { $round } : aucun retrait n’a apporté à lui seul tout ce que vous avez. Faites plusieurs visites, avec peu de bons chacune.
-        [one] À { $site }, distribution { $round } : vous seul avez tiré ce que vous avez. Qui lit le registre public peut suivre cette visite.
-       *[other] À { $site }, distribution { $round } : { $count } ménages seulement, dont vous, ont retiré au moins ce que vous avez. Faites plusieurs visites, avec peu de bons chacune.
+        [one] À { $site }, distribution { $round } : { $count } seul retrait a apporté ce que vous avez. Qui lit le registre public peut suivre cette visite.
+       *[other] À { $site }, distribution { $round } : { $count } retraits seulement ont apporté au moins ce que vous avez. Faites plusieurs visites, avec peu de bons chacune.
     }
 check-receipts = { $site } : { $count } reçus sont dans son registre public, { $number } attendent.
 check-no-log = { $site } : son registre ne peut être vérifié ({ $reason }).
@@ -349,8 +345,11 @@ show-card =
     }
 
 words-uncovered = Vos mots de secours rendent ce qui a été fait jusqu’ici, et rien de plus de la distribution { $round }. Dès la prochaine distribution, ils rendent tout à nouveau.
+words-beyond = Vos mots de secours ne rendent pas les derniers messages de la distribution { $round }. Si le téléphone est perdu avant la prochaine distribution, ce qu’ils ont retiré est perdu, et rien ne peut plus être retiré jusqu’à la fin de la durée de votre ticket. Faites une sauvegarde maintenant. Dès la prochaine distribution, les mots rendent tout à nouveau.
 
 qr-scan-quote = Scannez le carré du guichet.
+qr-visit = Ces carrés sont pour { $site }, distribution { $round }.
+qr-again = La visite à { $site }, distribution { $round }, a déjà commencé. Voici de nouveau ses carrés.
 qr-shown = Présentez ces carrés au guichet, l’un après l’autre :
 qr-scan-answer = Scannez maintenant la réponse du guichet : tous ses carrés, dans n’importe quel ordre.
 qr-unanswered = { $site } n’a pas encore répondu. Montrez encore les carrés avec la même commande, ou scannez la réponse avec --qr --answer.
@@ -377,6 +376,7 @@ show-alike = Retraits qui ont apporté au moins ce que vous avez pour { $site } 
 show-same = Retraits qui ont demandé exactement cela : { $number }.
 crowd-few = C’est peu : qui lit le registre public peut trouver quelle visite est la vôtre. Faites plusieurs visites, avec peu de bons chacune, grâce à --part.
 crowd-few-part = C’est peu : qui lit le registre public peut trouver quelle visite est la vôtre. Faites plusieurs visites : { $about } seul correspond à { $count } retraits.
+crowd-at-most = Les retraits d’un seul bon y suffisent au plus tant de fois : { $count }. Un même ménage peut en avoir fait beaucoup : n’y comptez pas.
 visit-alike = Retraits qui ont apporté au moins ce que cette visite montre à { $site } à la distribution { $round }, selon votre dernier `check` : { $count }.
 visit-alike-unknown = On ne sait pas combien d’autres pourraient montrer ce que cette visite montre. Lancez `annona-wallet check` avant une visite.
 error-crowd-unknown = Aucun `check` n’a encore porté sur tous ces bons : rien n’a été montré. Lancez d’abord `annona-wallet check`.

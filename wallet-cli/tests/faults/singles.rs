@@ -281,6 +281,52 @@ fn a_refresh_does_not_push_a_draw_beyond_the_words() {
     assert_eq!(restore::restore(&world, &found).unwrap().vouchers, state(&disk).vouchers().len());
 }
 
+/// Refused, or its session gone, at the last index of the words: neither a refresh nor a new attempt goes beyond them.
+#[test]
+fn nothing_goes_beyond_the_words_unasked() {
+    let most = BTreeMap::from([(FOOD, Units(4)), (LineId(2), Units(3))]);
+    for fault in [Fault::Refused, Fault::Gone] {
+        let world = World::new();
+        let disk = restore::with_words(&world, &[7; 32]);
+        let (view, wire) = (world.view(), Wire::new(&world.issuer, None, 3));
+        enrolled(&world, &disk, &wire);
+        // Ticket and roll-over, six sessions and draws, a session: the last draw has index 7.
+        wire.faults.borrow_mut().insert(2 + 12 + 1, fault);
+        let stopped = drawn_singly(&mut agent(&disk, &wire), &world, &most, 4);
+        assert!(stopped.is_err(), "{fault:?}");
+        let sent = wire.count.get();
+        for seed in 5..7 {
+            match drawn_singly(&mut agent(&disk, &wire), &world, &most, seed) {
+                Err(AgentError::Wallet(WalletError::WordsFew { draws: 1, covered: 0 })) => {}
+                other => panic!("{fault:?}: {other:?}"),
+            }
+        }
+        agent(&disk, &wire).resume(world.programme(), &mut rng(7)).unwrap();
+        let wallet = state(&disk);
+        assert_eq!((wire.count.get(), wallet.is_beyond_words(view.round)), (sent, false), "{fault:?}");
+        if fault == Fault::Refused {
+            // Nor does a plan begin with a refresh that they do not bring back.
+            let mut begun = agent(&disk, &wire);
+            begun.wallet_mut().drop_singles();
+            let one =
+                begun.start_singles(&view, NORTH, &BTreeMap::from([(CASH, Units(1))]), Manner::default(), &mut rng(8));
+            assert!(matches!(one, Err(AgentError::Wallet(WalletError::WordsFew { draws: 1, covered: 0 }))));
+            assert_eq!(wire.count.get(), sent);
+        }
+        // What was drawn comes back.
+        let found = restore::with_words(&world, &[7; 32]);
+        assert_eq!(restore::restore(&world, &found).unwrap().vouchers, 6, "{fault:?}");
+        // Asked for, it goes on.
+        let (mut rest, rng) = (agent(&disk, &wire), &mut rng(9));
+        let beyond = Manner { beyond_words: true, ..Manner::default() };
+        rest.start_singles(&view, NORTH, &most, beyond, rng).unwrap();
+        // The refresh first, and nothing with it.
+        assert_eq!(rest.draw_single(&view, rng).unwrap(), usize::from(fault == Fault::Refused), "{fault:?}");
+        assert_eq!(rest.draw_single(&view, rng).unwrap(), 0, "{fault:?}");
+        assert!(rest.wallet().is_beyond_words(view.round));
+    }
+}
+
 /// A copy that drew the list leaves nothing of it to the other one, which restores first.
 #[test]
 fn a_list_that_a_copy_drew_is_given_up_by_a_restore() {
