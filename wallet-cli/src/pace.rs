@@ -29,7 +29,7 @@ impl<S: FnMut(Duration)> Pace<S> {
         (self.sleep)(wait);
     }
 
-    /// Waits for another moment, when nothing could be sent at the last one; if the time is over, within [`AFTERWARDS`].
+    /// Waits for another moment, when nothing could be sent at the last one; if the time is over, within a minute.
     pub fn wait_again<R: CryptoRng + ?Sized>(&mut self, count: usize, rng: &mut R) {
         self.left = self.left.max(AFTERWARDS);
         self.wait(count, rng);
