@@ -4,7 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cargo test --quiet --locked -p annona-tests --test workspace
+# All members, as the features of dependencies are those of the tests then, and nothing is built twice.
+cargo test --quiet --locked --workspace --test workspace
 if cargo deny --version >/dev/null 2>&1; then
     cargo deny --locked --offline check licenses bans sources
 else
