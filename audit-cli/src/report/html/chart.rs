@@ -130,7 +130,7 @@ pub(super) fn columns(words: &Words<'_>, places: &[String], series: &[Series<'_>
     const LEFT: f64 = 64.0;
     let mut out = open(words, HEIGHT);
     legend(&mut out, series, LEFT, 14.0);
-    text(&mut out, LEFT - 8.0, 32.0, "axis", "end", &isolated(words.unit, 12));
+    text(&mut out, 0.0, 32.0, "axis", "start", &isolated(words.unit, 12));
     let step = step(largest(series));
     let ticks = (largest(series) + step - 1) / step;
     let top = (ticks * step) as f64;
