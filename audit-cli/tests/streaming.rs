@@ -1,63 +1,28 @@
 //! `verify` on real folders, with hardly any memory, and with a cache: the findings are those of the audit in memory.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod story;
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
-    sync::LazyLock,
 };
 
 use annona_audit::{CacheOptions, Options, VerifyError, verify_folder};
 use annona_protocol::{
     audit::{
-        Note, Published, Report, audit, keys_to_bytes,
+        Note, Published, Report, audit,
         scramble::{Change, sign_again},
         testing::{Block, Story},
     },
-    log::{leaf::SiteLeaf, tile::tiles_for},
-    wire::Message,
+    log::leaf::SiteLeaf,
 };
 use proptest::prelude::*;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use serde_json::Value;
-
-static STORY: LazyLock<(Story, Published)> = LazyLock::new(|| {
-    let mut rng = ChaCha20Rng::seed_from_u64(31);
-    let story = Story::new(&mut rng);
-    let published = story.draft.publish(&story, &mut rng);
-    (story, published)
-});
-
-/// Writes a published folder as the layout says.
-fn write(published: &Published, folder: &Path) {
-    let write = |path: String, content: &[u8]| {
-        let path = folder.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    };
-    let sites = published.sites.iter().map(|(site, log)| (format!("site-{site}"), log));
-    for (name, log) in std::iter::once(("issuer".to_owned(), &published.issuer)).chain(sites) {
-        write(format!("logs/{name}/checkpoint"), &log.checkpoint);
-        for tile in tiles_for(&log.entries).unwrap() {
-            write(format!("logs/{name}/{}", tile.path), &tile.content);
-        }
-    }
-    write("keys.bin".into(), &keys_to_bytes(&published.keys));
-    for (index, pack) in published.packs.iter().enumerate() {
-        write(format!("packs/{index}.bin"), &pack.encode());
-    }
-    for (index, surrender) in published.surrendered.iter().enumerate() {
-        write(format!("surrendered/{index}.bin"), &surrender.encode());
-    }
-}
-
-fn folder(published: &Published) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    write(published, folder.path());
-    folder
-}
+use story::{STORY, folder, write};
 
 fn in_memory(published: &Published) -> Report {
     let rng = &mut ChaCha20Rng::seed_from_u64(32);

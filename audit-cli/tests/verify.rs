@@ -1,6 +1,8 @@
 //! The program on real folders: exit status, text, JSON, CSV, and what it says of folders that it cannot use.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod story;
+
 use std::{
     fs,
     path::Path,
@@ -9,12 +11,12 @@ use std::{
 };
 
 use annona_protocol::{
-    audit::{Published, keys_to_bytes, testing::Story},
-    log::{leaf::SiteLeaf, tile::tiles_for},
-    wire::Message,
+    audit::{Published, testing::Story},
+    log::leaf::SiteLeaf,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use serde_json::Value;
+use story::folder;
 
 static STORY: LazyLock<(Story, Published)> = LazyLock::new(|| {
     let mut rng = ChaCha20Rng::seed_from_u64(21);
@@ -22,31 +24,6 @@ static STORY: LazyLock<(Story, Published)> = LazyLock::new(|| {
     let published = story.draft.publish(&story, &mut rng);
     (story, published)
 });
-
-/// Writes a published folder as the layout says.
-fn folder(published: &Published) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let write = |path: String, content: &[u8]| {
-        let path = folder.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    };
-    let sites = published.sites.iter().map(|(site, log)| (format!("site-{site}"), log));
-    for (name, log) in std::iter::once(("issuer".to_owned(), &published.issuer)).chain(sites) {
-        write(format!("logs/{name}/checkpoint"), &log.checkpoint);
-        for tile in tiles_for(&log.entries).unwrap() {
-            write(format!("logs/{name}/{}", tile.path), &tile.content);
-        }
-    }
-    write("keys.bin".into(), &keys_to_bytes(&published.keys));
-    for (index, pack) in published.packs.iter().enumerate() {
-        write(format!("packs/{index}.bin"), &pack.encode());
-    }
-    for (index, surrender) in published.surrendered.iter().enumerate() {
-        write(format!("surrendered/{index}.bin"), &surrender.encode());
-    }
-    folder
-}
 
 fn programme() -> String {
     STORY.0.fixture.programme.id().to_string()

@@ -8,6 +8,7 @@ use super::{
     figures::{Figure, Grid, LineFigures},
     stock::{Amount, StockRow},
 };
+use crate::print;
 
 /// The schema's name: another one for any change but an added field.
 pub const SCHEMA: &str = "annona-report-1";
@@ -95,16 +96,12 @@ fn stock_row(row: &StockRow) -> Value {
     })
 }
 
+/// What [`print::finding`] says, with the units that may be shown and without the voucher.
 fn finding(document: &Document, finding: &Finding) -> Value {
-    json!({
-        "check": finding.check.code(),
-        "number": finding.check.number(),
-        "meaning": finding.check.meaning(),
-        "party": finding.party.to_string(),
-        "log": finding.log,
-        "leaf": finding.leaf,
-        "round": finding.round.map(|round| round.0),
-        "line": finding.line.map(|line| line.0),
-        "units": number(document.stake(finding)),
-    })
+    let mut value = print::finding(finding);
+    if let Some(members) = value.as_object_mut() {
+        members.retain(|name, _| name != "key" && name != "holder");
+        members.insert("units".into(), number(document.stake(finding)));
+    }
+    value
 }

@@ -77,6 +77,7 @@ pub struct LeafAt {
 
 /// What is said of a slip.
 #[derive(Debug)]
+#[must_use = "a slip that was judged is worth its verdict"]
 pub struct Verdict {
     /// What became of it.
     pub state: State,

@@ -1,4 +1,5 @@
 //! A true story's published folder, and the program run on one.
+#![allow(dead_code, reason = "each test that uses this uses a part of it")]
 
 use std::{
     fs,
@@ -21,10 +22,10 @@ pub(crate) static STORY: LazyLock<(Story, Published)> = LazyLock::new(|| {
     (story, published)
 });
 
-pub(crate) fn folder(published: &Published) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
+/// Writes a published folder as the layout says.
+pub(crate) fn write(published: &Published, folder: &Path) {
     let write = |path: String, content: &[u8]| {
-        let path = folder.path().join(path);
+        let path = folder.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     };
@@ -42,6 +43,11 @@ pub(crate) fn folder(published: &Published) -> tempfile::TempDir {
     for (index, surrender) in published.surrendered.iter().enumerate() {
         write(format!("surrendered/{index}.bin"), &surrender.encode());
     }
+}
+
+pub(crate) fn folder(published: &Published) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write(published, folder.path());
     folder
 }
 
